@@ -1,0 +1,138 @@
+"""Settings: one `atlas.conf` (KEY=value lines a shell can source), overridden by `ATLAS_<KEY>` variables.
+
+The file is `$ATLAS_CONF`, else `./atlas.conf` if there is one; without a file the defaults stand.
+Relative paths in the file are relative to the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from atlas.errors import ConfigError
+
+ENV_PREFIX = "ATLAS_"
+ENV_CONF = "ATLAS_CONF"
+
+
+class Settings(BaseModel):
+    """Every setting, typed. The upper-case field name is the key in atlas.conf."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    model: str = "qwen2.5-coder-0.5b"
+    model_path: Path | None = None
+    data_dir: Path = Path("data")
+    gpu_device: Literal["none"] | int = "none"
+    context_tokens: int = Field(default=16_384, ge=1024)
+    slots: int = Field(default=4, ge=1, le=64)
+    threads: int = Field(default=0, ge=0, description="0: half the cores, at least one")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8400, ge=1, le=65_530, description="gateway; the services use the next four")
+    redis_url: str | None = None
+    llama_url: str | None = None
+    executor_url: str | None = None
+    sandbox_jobs: int = Field(default=0, ge=0, description="0: one per core")
+    task_deadline_seconds: float = Field(default=1800, gt=0, le=86_400)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("model_path", "redis_url", "llama_url", "executor_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def generation_threads(self) -> int:
+        """CPU threads for generation: one per physical pair of cores unless set (more only spin)."""
+        return self.threads or max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def execution_jobs(self) -> int:
+        """Programs the sandbox runs at once."""
+        return self.sandbox_jobs or os.cpu_count() or 1
+
+    @property
+    def run_dir(self) -> Path:
+        """Where sockets, the Redis files and logs of the embedded stack live."""
+        return self.data_dir / "run"
+
+    def service_port(self, service: str) -> int:
+        """Port of one service's app: gateway first, then planner, lens, sandbox, repair."""
+        return self.port + ("gateway", "planner", "lens", "sandbox", "repair").index(service)
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients on this machine reach the gateway."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: naming the key and the line (or variable) of the first thing wrong.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None and environ.get(ENV_CONF):
+        path = Path(environ[ENV_CONF])
+        if not path.is_file():
+            raise ConfigError(f"{ENV_CONF} names {path}, which is not a file")
+    if path is None:
+        path = Path("atlas.conf") if Path("atlas.conf").is_file() else None
+    values: dict[str, str] = {}
+    origin: dict[str, str] = {}
+    if path is not None:
+        _read_file(path, values, origin)
+    for variable, value in environ.items():
+        if variable.startswith(ENV_PREFIX) and variable != ENV_CONF:
+            key = variable[len(ENV_PREFIX) :].lower()
+            values[key], origin[key] = value, f"environment variable {variable}"
+    for key in values:
+        if key not in Settings.model_fields:
+            raise ConfigError(_unknown(key, origin[key]))
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        message = f"{origin.get(key, 'default')}: {key.upper()}={values.get(key)!r}: {first['msg']}"
+        raise ConfigError(message) from error
+    base = path.resolve().parent if path else Path.cwd()
+    return settings.model_copy(
+        update={
+            "data_dir": _absolute(base, settings.data_dir),
+            "model_path": settings.model_path and _absolute(base, settings.model_path),
+        }
+    )
+
+
+def _read_file(path: Path, values: dict[str, str], origin: dict[str, str]) -> None:
+    for binding in parse_stream(io.StringIO(path.read_text(encoding="utf-8"))):
+        where = f"{path} line {binding.original.line}"
+        if binding.error:
+            raise ConfigError(f"{where}: not a KEY=value line: {binding.original.string.strip()!r}")
+        if binding.key is None:
+            continue
+        key = binding.key.lower()
+        if key in values:
+            raise ConfigError(f"{where}: {binding.key} is set twice (first: {origin[key]})")
+        values[key], origin[key] = os.path.expandvars(binding.value or ""), where
+
+
+def _unknown(key: str, where: str) -> str:
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    hint = f"; did you mean {near[0].upper()}?" if near else "; see atlas.conf.example for the keys"
+    return f"{where}: unknown key {key.upper()}{hint}"
+
+
+def _absolute(base: Path, path: Path) -> Path:
+    path = path.expanduser()
+    return path if path.is_absolute() else base / path

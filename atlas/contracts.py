@@ -1,0 +1,425 @@
+"""The nouns every service speaks: problems, plans, candidates, executions, commands, events.
+
+All models are frozen and refuse unknown fields, so a hidden test has no field to travel in
+(promise 1, *blind*): `HiddenTests` exists only in `benchmark/`, which the solving stack cannot import.
+
+Times are seconds, sizes say their unit in the name, log-probabilities are natural logs.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from atlas.policy import Policy
+
+MAX_STATEMENT_CHARS = 64_000
+MAX_CODE_CHARS = 64_000
+OUTPUT_KEPT_CHARS = 4_096
+
+
+class Contract(BaseModel):
+    """Base: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- the problem
+
+
+class Example(Contract):
+    """One public example, as printed in the statement.
+
+    `stdin` problems: raw text in, raw text out. `function` problems (LiveCodeBench's own form): one JSON
+    value per line of `input`, one per argument, and the JSON of the returned value as `output`.
+    """
+
+    input: str
+    output: str
+
+
+class Limits(Contract):
+    """What one run of a program may use."""
+
+    time_s: float = Field(default=6.0, gt=0, le=60)
+    memory_mb: int = Field(default=512, ge=32, le=4096)
+    output_kb: int = Field(default=1024, ge=1, le=16_384)
+
+
+class Problem(Contract):
+    """A programming problem as its solver may see it. There is no field for a hidden test.
+
+    `entry_point` names the function (or the method of `class Solution`) of a `function` problem.
+    The kinds `choice` (multiple choice) and `steps` (SciCode) are reserved and refused for now.
+    """
+
+    title: str = Field(default="", max_length=500)
+    statement: str = Field(min_length=1, max_length=MAX_STATEMENT_CHARS)
+    kind: Literal["stdin", "function", "choice", "steps"] = "stdin"
+    starter_code: str = Field(default="", max_length=16_000)
+    entry_point: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    examples: tuple[Example, ...] = Field(default=(), max_length=50)
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _kind_is_served(self) -> Problem:
+        if self.kind in ("choice", "steps"):
+            raise ValueError(f"problem kind '{self.kind}' is reserved; use 'stdin' or 'function'")
+        if self.kind == "function" and not self.entry_point:
+            raise ValueError("a 'function' problem needs entry_point: the name of the function to call")
+        return self
+
+
+# ---------------------------------------------------------------- what the model makes
+
+
+class Plan(Contract):
+    """One way to solve the problem, in words (PlanSearch, arXiv:2409.03733)."""
+
+    algorithm: str
+    steps: tuple[str, ...] = ()
+    edge_cases: tuple[str, ...] = ()
+
+
+class SamplingParams(Contract):
+    """How one completion is drawn."""
+
+    temperature: float = Field(ge=0, le=2)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: int = Field(ge=1, le=65_536)
+    seed: int = Field(ge=0, lt=2**32)
+
+
+class Usage(Contract):
+    """Tokens of one or more model calls. `tokens_cached` is the part of `tokens_in` served from cache."""
+
+    tokens_in: int = Field(default=0, ge=0)
+    tokens_out: int = Field(default=0, ge=0)
+    tokens_cached: int = Field(default=0, ge=0)
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            tokens_cached=self.tokens_cached + other.tokens_cached,
+        )
+
+
+class LogprobSummary(Contract):
+    """Log-probabilities of the generated tokens: mean, minimum, and mean of the lowest tenth."""
+
+    mean: float = Field(le=0)
+    minimum: float = Field(le=0)
+    lowest_decile: float = Field(le=0)
+
+
+class Energy(Contract):
+    """The Lens's score C(x): ≥ 0, lower is better. Named after the weights that gave it."""
+
+    kind: Literal["energy"] = "energy"
+    value: float = Field(ge=0, allow_inf_nan=False)
+    weights: str
+
+
+class Unavailable(Contract):
+    """There is no score, and why: never a sentinel number."""
+
+    kind: Literal["unavailable"] = "unavailable"
+    reason: str
+
+
+EnergyScore = Annotated[Energy | Unavailable, Field(discriminator="kind")]
+
+
+class Candidate(Contract):
+    """One program the model wrote. `code` is None when its answer held no code block."""
+
+    id: str
+    origin: Literal["sample", "plan", "repair"]
+    plan: int | None = None
+    code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)
+    sampling: SamplingParams
+    usage: Usage
+    logprob: LogprobSummary | None = None
+    energy: EnergyScore = Unavailable(reason="not scored")
+
+
+# ---------------------------------------------------------------- running programs
+
+
+class Verdict(str, Enum):
+    """What became of one run of one program on one test. Never confused with each other."""
+
+    ACCEPTED = "accepted"
+    WRONG_ANSWER = "wrong_answer"
+    RUNTIME_ERROR = "runtime_error"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    COMPILE_ERROR = "compile_error"
+    FORBIDDEN = "forbidden"
+    INFRASTRUCTURE_ERROR = "infrastructure_error"
+
+
+class TestResult(Contract):
+    """A run judged against one expected output. Long outputs are cut to 4 kB and kept by their hash."""
+
+    __test__ = False  # not a pytest class
+
+    verdict: Verdict
+    output: str = ""
+    output_sha256: str = ""
+    error: str = ""
+    cpu_s: float = 0.0
+    memory_mb: float = 0.0
+
+
+class Execution(Contract):
+    """One candidate on the public examples."""
+
+    results: tuple[TestResult, ...]
+    isolation: str
+    seconds: float = Field(ge=0, description="wall time inside the executor")
+
+    @property
+    def passed(self) -> int:
+        """How many examples were accepted."""
+        return sum(r.verdict is Verdict.ACCEPTED for r in self.results)
+
+    @property
+    def all_passed(self) -> bool:
+        """True if there was at least one example and every one was accepted."""
+        return bool(self.results) and self.passed == len(self.results)
+
+
+class Evidence(Contract):
+    """Why this program was handed back."""
+
+    basis: Literal["passed_public_examples", "best_partial", "no_public_examples", "not_executed"]
+    public_passed: int
+    public_total: int
+    candidates: int
+    survivors: int = Field(description="candidates that passed every public example")
+    energy: EnergyScore = Unavailable(reason="not scored")
+    mean_logprob: float | None = None
+    isolation: str | None = None
+
+
+# ---------------------------------------------------------------- commands: work that should be done
+
+
+class Command(Contract):
+    """A unit of work for one service; `id` is unique within its task and the same on every re-decision."""
+
+    id: str
+
+
+class MakePlans(Command):
+    """Ask the model for `n` distinct plans."""
+
+    kind: Literal["make_plans"] = "make_plans"
+    n: int
+
+
+class Generate(Command):
+    """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`."""
+
+    kind: Literal["generate"] = "generate"
+    first: int
+    n: int = 1
+    plan: int | None = None
+
+
+class Score(Command):
+    """Give a candidate its energy."""
+
+    kind: Literal["score"] = "score"
+    candidate: str
+
+
+class Execute(Command):
+    """Run a candidate on the public examples."""
+
+    kind: Literal["execute"] = "execute"
+    candidate: str
+
+
+class Select(Command):
+    """Choose the one program and end the task."""
+
+    kind: Literal["select"] = "select"
+
+
+AnyCommand = Annotated[MakePlans | Generate | Score | Execute | Select, Field(discriminator="kind")]
+
+SERVICE_OF: dict[str, str] = {
+    "make_plans": "planner",
+    "generate": "planner",
+    "score": "lens",
+    "select": "lens",
+    "execute": "sandbox",
+}
+SERVICES = ("planner", "lens", "sandbox", "repair")
+Priority = Literal["p0", "p1", "p2"]
+PRIORITIES: tuple[Priority, ...] = ("p0", "p1", "p2")
+
+
+# ---------------------------------------------------------------- events: what has happened
+
+
+class Event(Contract):
+    """A fact in a task's journal. `command` names the command it belongs to, if any."""
+
+    command: str | None = None
+
+
+class Pins(Contract):
+    """Everything learned or versioned that decides a task's course, fixed when it is submitted."""
+
+    pipeline: str
+    prompts_sha256: str
+    model: str
+    lens_weights: str | None = None
+
+
+class TaskSubmitted(Event):
+    """The first event of every journal."""
+
+    type: Literal["TaskSubmitted"] = "TaskSubmitted"
+    problem: Problem
+    policy: Policy
+    pins: Pins
+    priority: Priority = "p1"
+    deadline_s: float = Field(gt=0, le=86_400)
+
+
+class CommandsIssued(Event):
+    """These commands were put on their queues."""
+
+    type: Literal["CommandsIssued"] = "CommandsIssued"
+    ids: tuple[str, ...]
+
+
+class CommandsRevoked(Event):
+    """These open commands are no longer wanted; a late answer is dropped, its tokens counted."""
+
+    type: Literal["CommandsRevoked"] = "CommandsRevoked"
+    ids: tuple[str, ...]
+
+
+class CommandFailed(Event):
+    """A command has no result: bad model output, a refused call, an error in a handler, or a poison pill."""
+
+    type: Literal["CommandFailed"] = "CommandFailed"
+    reason: Literal["bad_output", "refused", "handler_error", "poisoned", "unavailable"]
+    detail: str = Field(default="", max_length=2_000)
+
+
+class Choice(Contract):
+    """One of the n completions of a call."""
+
+    text: str
+    usage: Usage
+    finish: Literal["stop", "length"]
+    logprob: LogprobSummary | None = None
+
+
+class ModelCallFinished(Event):
+    """One model call, whole: replayable by content, never made again once recorded."""
+
+    type: Literal["ModelCallFinished"] = "ModelCallFinished"
+    call: str
+    prompt: str
+    sampling: SamplingParams
+    schema_sha256: str | None = None
+    choices: tuple[Choice, ...]
+    slot: int | None = None
+    server_s: float = Field(ge=0, description="prompt and generation time as llama-server reports it")
+
+
+class PlanMade(Event):
+    """Answers MakePlans."""
+
+    type: Literal["PlanMade"] = "PlanMade"
+    plans: tuple[Plan, ...]
+
+
+class CandidateGenerated(Event):
+    """Answers Generate (one event per candidate)."""
+
+    type: Literal["CandidateGenerated"] = "CandidateGenerated"
+    candidate: Candidate
+
+
+class CandidateScored(Event):
+    """Answers Score."""
+
+    type: Literal["CandidateScored"] = "CandidateScored"
+    candidate: str
+    energy: EnergyScore
+
+
+class ExecutionFinished(Event):
+    """Answers Execute."""
+
+    type: Literal["ExecutionFinished"] = "ExecutionFinished"
+    candidate: str
+    execution: Execution
+
+
+class DeadlineReached(Event):
+    """The task's time is up: what there is must do."""
+
+    type: Literal["DeadlineReached"] = "DeadlineReached"
+
+
+class TaskDecided(Event):
+    """Answers Select and ends the task: exactly one program (promise 2, *one submission*)."""
+
+    type: Literal["TaskDecided"] = "TaskDecided"
+    candidate: str
+    evidence: Evidence
+
+
+class TaskFailed(Event):
+    """Ends the task without a program."""
+
+    type: Literal["TaskFailed"] = "TaskFailed"
+    reason: str
+
+
+class TaskCancelled(Event):
+    """Ends the task because its owner said so."""
+
+    type: Literal["TaskCancelled"] = "TaskCancelled"
+
+
+AnyEvent = Annotated[
+    TaskSubmitted
+    | CommandsIssued
+    | CommandsRevoked
+    | CommandFailed
+    | ModelCallFinished
+    | PlanMade
+    | CandidateGenerated
+    | CandidateScored
+    | ExecutionFinished
+    | DeadlineReached
+    | TaskDecided
+    | TaskFailed
+    | TaskCancelled,
+    Field(discriminator="type"),
+]
+
+CLOSING = (TaskDecided, TaskFailed, TaskCancelled)
+ANSWERS = (PlanMade, CandidateGenerated, CandidateScored, ExecutionFinished, CommandFailed, TaskDecided)
+
+
+class Entry(Contract):
+    """A journalled event: `seq` counts from 1 without gaps, `time` is Redis's clock in seconds."""
+
+    seq: int
+    time: float
+    event: AnyEvent

@@ -1,0 +1,84 @@
+"""Every exception ATLAS raises on purpose.
+
+AtlasError
+├── BadInput                the caller's request cannot be served as it stands (HTTP 4xx)
+│   ├── NotFound            no such task, model or policy (404)
+│   └── Conflict            the same idempotency key with another body (409)
+├── ConfigError             atlas.conf or the environment is wrong: names the key and the line
+├── StartupError            a part of the stack cannot start: says what to do next
+├── ModelFileError          a model file is missing, partial or not what its hash promises
+└── InfrastructureError     something that is not the program's fault; retried or shown as `error`
+    ├── ModelServerError    llama-server refused or failed a call
+    └── ExecutorError       the sandbox executor refused or failed a run
+"""
+
+from __future__ import annotations
+
+
+class AtlasError(Exception):
+    """Base of all of ours. `title` and `status` are what a REST answer shows."""
+
+    title = "Internal error"
+    status = 500
+
+
+class BadInput(AtlasError):
+    """The request is wrong; the message says what to mend."""
+
+    title = "Bad input"
+    status = 422
+
+
+class NotFound(BadInput):
+    """The thing named does not exist."""
+
+    title = "Not found"
+    status = 404
+
+
+class Conflict(BadInput):
+    """The request contradicts an earlier one that was accepted."""
+
+    title = "Conflict"
+    status = 409
+
+
+class ConfigError(AtlasError):
+    """A setting is wrong; the message names its key and where it was read."""
+
+    title = "Configuration error"
+
+
+class StartupError(AtlasError):
+    """A part of the stack cannot start; the message ends with what to do next."""
+
+    title = "Cannot start"
+
+
+class ModelFileError(AtlasError):
+    """A model file is missing, partial, or its hash is wrong."""
+
+    title = "Model file problem"
+
+
+class InfrastructureError(AtlasError):
+    """A failure of the machinery, never counted as a wrong answer."""
+
+    title = "Infrastructure failure"
+    status = 503
+
+
+class ModelServerError(InfrastructureError):
+    """llama-server refused or failed a call. `retryable` is false for its 4xx answers."""
+
+    title = "Model server failure"
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class ExecutorError(InfrastructureError):
+    """The sandbox executor refused or failed a run."""
+
+    title = "Executor failure"
