@@ -313,8 +313,13 @@ class CommandFailed(Event):
     """A command has no result: bad model output, a refused call, an error in a handler, or a poison pill."""
 
     type: Literal["CommandFailed"] = "CommandFailed"
-    reason: Literal["bad_output", "refused", "handler_error", "poisoned", "unavailable"]
+    reason: Literal["bad_output", "refused", "handler_error", "poisoned"]
     detail: str = Field(default="", max_length=2_000)
+
+    @property
+    def infrastructure(self) -> bool:
+        """Whether the machinery failed rather than the model."""
+        return self.reason != "bad_output"
 
 
 class Choice(Contract):
@@ -384,10 +389,11 @@ class TaskDecided(Event):
 
 
 class TaskFailed(Event):
-    """Ends the task without a program."""
+    """Ends the task without a program. `infrastructure`: the machinery failed, not the model."""
 
     type: Literal["TaskFailed"] = "TaskFailed"
     reason: str
+    infrastructure: bool
 
 
 class TaskCancelled(Event):

@@ -1,0 +1,68 @@
+"""The one place that takes a program out of a model's answer."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+_FENCE = re.compile(
+    r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
+_PYTHON = {"python", "python3", "py", "py3"}
+_READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0")
+
+
+def program(answer: str, entry_point: str | None = None) -> str | None:
+    """Return the program in a model's answer, or None if there is none.
+
+    Thinking is dropped first (left open, it leaves no answer). Of the fenced blocks that are Python, the last
+    one that can be the whole program is taken: it defines `entry_point`, or else reads its input; failing
+    that the longest that parses, and failing that the longest. Without a fence the whole text is taken if it
+    is a program by itself.
+    """
+    text = _after_thinking(answer)
+    fenced: list[tuple[str, str]] = [
+        (language.lower(), code) for language, code in _FENCE.findall(text) if code.strip()
+    ]
+    blocks = [code for language, code in fenced if language in _PYTHON] or [
+        code for language, code in fenced if not language
+    ]
+    if not blocks:
+        return text.strip() + "\n" if not fenced and _defines_anything(text) else None
+    parsed = [block for block in blocks if _parse(block) is not None]
+    whole = [block for block in parsed if _is_whole(block, entry_point)]
+    chosen = whole[-1] if whole else max(parsed or blocks, key=len)
+    return chosen.strip("\n") + "\n"
+
+
+def _after_thinking(answer: str) -> str:
+    _, closed, tail = answer.rpartition("</think>")
+    if closed:
+        return tail
+    return tail.partition("<think>")[0]
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a program's own invalid escapes are not our business
+            return ast.parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def _is_whole(code: str, entry_point: str | None) -> bool:
+    if entry_point is None:
+        return bool(_READS.search(code))
+    tree = _parse(code)
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return tree is not None and any(
+        isinstance(node, definitions) and node.name == entry_point for node in ast.walk(tree)
+    )
+
+
+def _defines_anything(text: str) -> bool:
+    tree = _parse(text)
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.For, ast.While)
+    return tree is not None and any(isinstance(node, kinds) for node in tree.body)

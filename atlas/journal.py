@@ -1,0 +1,324 @@
+"""Journal and queue on one Redis: the only module that knows its keys.
+
+A task's journal is the stream `{atlas}:journal:<task>` with ids `N-0`; commands wait on
+`{atlas}:queue:<service>:<priority>`, one consumer group each. Finishing a command and issuing the next is
+one atomic script (`journal.lua`), which is what no queue library offers and why this is our own
+(docs/ARCHITECTURE.md). Redis 6.2 commands only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from pydantic import TypeAdapter
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError  # noqa: A004
+
+from atlas.contracts import (
+    PRIORITIES,
+    SERVICE_OF,
+    AnyCommand,
+    AnyEvent,
+    CommandFailed,
+    Entry,
+    ModelCallFinished,
+    Priority,
+    TaskSubmitted,
+)
+from atlas.pipeline import Step, advance
+from atlas.state import TaskState, fold
+
+GROUP = "workers"
+LEASE_S = 15.0
+BLOB_OVER_BYTES = 48_000
+STOPPED_CHANNEL = "{atlas}:stopped"
+
+_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+_COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+_LUA = Path(__file__).with_name("journal.lua").read_text(encoding="utf-8")
+# Extend a lease only while it is still ours: a plain XCLAIM would steal the work back from a new owner.
+_EXTEND_LUA = """
+local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if #p == 0 or p[1][2] ~= ARGV[3] then return 0 end
+redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[2], 'JUSTID')
+return 1
+"""
+
+
+class Outcome(str, Enum):
+    """What became of an append."""
+
+    OK = "OK"
+    CONFLICT = "CONFLICT"
+    ANSWERED = "ANSWERED"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A command in a worker's hands: a lease of `LEASE_S`, to be extended while the work goes on."""
+
+    task: str
+    command: AnyCommand
+    queue: str
+    entry: str
+    consumer: str
+    deliveries: int
+
+
+def connect(url: str) -> Redis:
+    """Return a client that rides out a restart of the server (about 30 s of retries).
+
+    Repeating an append is safe: its own checks refuse the second one.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        protocol=2,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 35),
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        health_check_interval=0,
+    )
+
+
+class Journal:
+    """Typed access to journals, queues, deadlines and dead letters."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._script = redis.register_script(_LUA)
+        self._extend = redis.register_script(_EXTEND_LUA)
+        self._states: dict[str, TaskState] = {}
+        self._buffers: dict[str, list[Delivery]] = {}
+
+    # -------------------------------------------------------------- journals
+
+    async def read(self, task: str, after: int = 0, block_ms: int | None = None) -> list[Entry]:
+        """Return the entries with `seq > after`, waiting up to `block_ms` for the first."""
+        key = _key("journal", task)
+        if block_ms is None:
+            rows = _rows([(key, await self.redis.xrange(key, min=f"{after + 1}-0"))])
+        else:
+            rows = _rows(await self.redis.xread({key: f"{after}-0"}, block=block_ms))
+        return [await self._entry(entry, fields) for _, entry, fields in rows]
+
+    async def state(self, task: str) -> TaskState:
+        """Fold the journal, from where the last fold of this process ended."""
+        known = self._states.pop(task, TaskState())
+        state = fold(known, await self.read(task, known.seq))
+        if not state.closed:
+            self._remember(task, state)
+        return state
+
+    async def submit(self, task: str, event: TaskSubmitted) -> bool:
+        """Begin a journal; False if the task was submitted before (its first event stands)."""
+        step = advance(TaskState(), [event])
+        return await self._append(task, TaskState(), step, once="submit") is Outcome.OK
+
+    async def record(self, task: str, event: AnyEvent, once: str) -> Outcome:
+        """Append an event that answers no command: a model call, a deadline, a cancellation."""
+        return await self._settle(task, [event], once, None, None)
+
+    async def finish(self, delivery: Delivery, events: list[AnyEvent]) -> Outcome:
+        """Append a command's result, acknowledge it and issue what the brain wants next, in one step."""
+        return await self._settle(delivery.task, events, delivery.command.id, delivery, None)
+
+    async def bury(self, delivery: Delivery) -> Outcome:
+        """Give up on a command that was delivered too often: dead letter, failure and ack in one step."""
+        detail = f"delivered {delivery.deliveries} times without an answer"
+        event = CommandFailed(command=delivery.command.id, reason="poisoned", detail=detail)
+        letter = json.dumps({"command": delivery.command.model_dump(), "queue": delivery.queue})
+        return await self._settle(delivery.task, [event], delivery.command.id, delivery, letter)
+
+    async def _settle(
+        self, task: str, events: list[AnyEvent], once: str, delivery: Delivery | None, bury: str | None
+    ) -> Outcome:
+        """Append, re-deciding on a fresh fold as often as someone else got there first."""
+        while True:
+            state = await self.state(task)
+            if state.closed or (delivery and state.done(delivery.command.id)):
+                step = Step(tuple(events), (), (), state)  # will be dropped by the script's own checks
+            else:
+                step = advance(state, events)
+            outcome = await self._append(task, state, step, once, delivery, bury)
+            if outcome is not Outcome.CONFLICT:
+                return outcome
+
+    async def _append(
+        self,
+        task: str,
+        state: TaskState,
+        step: Step,
+        once: str,
+        delivery: Delivery | None = None,
+        bury: str | None = None,
+    ) -> Outcome:
+        submitted = step.state.task
+        keys = [
+            *(_key("journal", task), _key("marks", task), "{atlas}:deadlines", "{atlas}:tasks"),
+            *("{atlas}:late_tokens", "{atlas}:dead", delivery.queue if delivery else "-{atlas}"),
+        ]
+        queues = [_queue(SERVICE_OF[c.kind], submitted.priority) for c in step.commands]
+        calls = [e for e in step.events if isinstance(e, ModelCallFinished)]
+        request = {
+            "task": task,
+            "expected": state.seq,
+            "once": once,
+            "events": [await self._encode(e) for e in step.events],
+            "commands": [
+                {"id": c.id, "body": c.model_dump_json(), "queue": len(keys) + i + 1}
+                for i, c in enumerate(step.commands)
+            ],
+            "revoked": step.revoked,
+            "delivery": {"group": GROUP, "id": delivery.entry} if delivery else None,
+            "tokens": sum(choice.usage.tokens_out for call in calls for choice in call.choices),
+            "closes": step.closes,
+            "deadline_s": submitted.deadline_s,
+            "bury": bury,
+        }
+        text = json.dumps({k: v for k, v in request.items() if v is not None})
+        outcome, _head = await self._script(keys=[*keys, *queues], args=[text])
+        if outcome == Outcome.OK and not step.closes:
+            self._remember(task, step.state)
+        return Outcome(outcome)
+
+    def _remember(self, task: str, state: TaskState) -> None:
+        self._states[task] = state
+        while len(self._states) > 256:
+            self._states.pop(next(iter(self._states)))
+
+    async def _encode(self, event: AnyEvent) -> str:
+        """Return the event's JSON; a long one goes to a content-addressed blob and only its hash stays."""
+        text = event.model_dump_json(exclude_defaults=False)
+        if len(text) <= BLOB_OVER_BYTES:
+            return text
+        sha = hashlib.sha256(text.encode()).hexdigest()
+        await self.redis.set(_key("blob", sha), text)
+        return json.dumps({"blob": sha})
+
+    async def _entry(self, entry_id: str, fields: dict[str, str]) -> Entry:
+        text = fields["e"]
+        if text.startswith('{"blob"'):
+            text = str(await self.redis.get(_key("blob", json.loads(text)["blob"])))
+        return Entry(
+            seq=int(entry_id.split("-")[0]), time=float(fields["t"]), event=_EVENT.validate_json(text)
+        )
+
+    # -------------------------------------------------------------- queues
+
+    async def open_queues(self, service: str) -> None:
+        """Create the service's queues and their group; do nothing where they exist."""
+        for queue in _queues(service):
+            try:
+                await self.redis.xgroup_create(queue, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    async def claim(
+        self, service: str, consumer: str, block_ms: int = 1000, lease_s: float = LEASE_S
+    ) -> Delivery | None:
+        """Return the next command for `consumer`, highest priority first, or None after `block_ms`.
+
+        Commands whose owner let its lease run out come first: their tasks have waited longest.
+        """
+        buffer = self._buffers.setdefault(consumer, [])
+        while buffer:
+            if await self.extend(held := buffer.pop(0)):
+                return held
+        take = partial(self.redis.xreadgroup, GROUP, consumer, count=1)
+        for queue in _queues(service):
+            rows = await self.redis.xautoclaim(queue, GROUP, consumer, int(lease_s * 1000), count=1)
+            if claimed := await self._deliveries([(queue, rows[1])], consumer):
+                return claimed[0]
+        for queue in _queues(service):
+            if fresh := await self._deliveries(await take({queue: ">"}), consumer):
+                return fresh[0]
+        answer = await take(dict.fromkeys(_queues(service), ">"), block=block_ms)
+        buffer.extend(await self._deliveries(answer, consumer))
+        return buffer.pop(0) if buffer else None
+
+    async def _deliveries(self, answer: object, consumer: str) -> list[Delivery]:
+        found = []
+        for queue, entry, fields in _rows(answer):
+            if not fields:  # deleted while pending: Redis 6.2 hands over the bare id
+                await self.redis.xack(queue, GROUP, entry)
+                continue
+            pending = await self.redis.xpending_range(queue, GROUP, entry, entry, 1)
+            times = int(pending[0]["times_delivered"]) if pending else 1
+            command = _COMMAND.validate_json(fields["command"])
+            found.append(Delivery(fields["task"], command, queue, entry, consumer, times))
+        return found
+
+    async def extend(self, delivery: Delivery) -> bool:
+        """Renew the lease; False if the command belongs to someone else by now."""
+        args = [GROUP, delivery.entry, delivery.consumer]
+        return bool(await self._extend(keys=[delivery.queue], args=args))
+
+    async def wanted(self, delivery: Delivery) -> bool:
+        """Whether an answer to this command would still be taken."""
+        marks = await self.redis.smismember(
+            _key("marks", delivery.task), ["closed", f"done:{delivery.command.id}"]
+        )
+        return not any(marks)
+
+    async def drop(self, delivery: Delivery, tokens: int = 0) -> None:
+        """Acknowledge a command nobody wants any more; count what was spent on it."""
+        await self.redis.xack(delivery.queue, GROUP, delivery.entry)
+        await self.redis.xdel(delivery.queue, delivery.entry)
+        if tokens:
+            await self.redis.hincrby("{atlas}:late_tokens", delivery.task, tokens)
+
+    async def stopped(self) -> AsyncIterator[str]:
+        """Yield tasks that closed or had commands revoked, as it happens (a hint: it may miss some)."""
+        async with self.redis.pubsub() as pubsub:
+            await pubsub.subscribe(STOPPED_CHANNEL)
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    yield message["data"]
+
+    # -------------------------------------------------------------- the rest
+
+    async def due(self) -> list[str]:
+        """Return open tasks whose deadline has passed, by Redis's clock."""
+        now = (await self.redis.time())[0]
+        return [str(task) for task in await self.redis.zrangebyscore("{atlas}:deadlines", "-inf", now)]
+
+    async def tasks(self, limit: int, before: float | None = None) -> list[tuple[str, float]]:
+        """Return (task, submission time), newest first, strictly older than `before`."""
+        top = "+inf" if before is None else f"({before}"
+        rows: object = await self.redis.zrevrangebyscore(
+            "{atlas}:tasks", top, "-inf", start=0, num=limit, withscores=True
+        )
+        return [(str(task), float(score)) for task, score in cast("list[tuple[str, float]]", rows)]
+
+    async def late_tokens(self, task: str) -> int:
+        """Return the tokens spent on answers that came after nobody wanted them."""
+        return int(await self.redis.hget("{atlas}:late_tokens", task) or 0)
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{{atlas}}:{kind}:{name}"
+
+
+def _queue(service: str, priority: Priority) -> str:
+    return f"{{atlas}}:queue:{service}:{priority}"
+
+
+def _queues(service: str) -> list[str]:
+    return [_queue(service, priority) for priority in PRIORITIES]
+
+
+def _rows(answer: object) -> list[tuple[str, str, dict[str, str]]]:
+    """Flatten a stream reply (RESP2: a list of [stream, rows]) to (stream, entry id, fields)."""
+    streams = cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer or [])
+    return [(stream, entry, fields) for stream, rows in streams for entry, fields in rows]

@@ -1,0 +1,203 @@
+"""Client of llama.cpp's server: whole completions with their token counts and log-probabilities.
+
+Completions are streamed even though only the whole is returned: closing the stream frees the server's slot
+within a tenth of a second, so a cancelled command stops costing at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from atlas.contracts import Choice, Contract, LogprobSummary, SamplingParams, Usage
+from atlas.errors import ModelServerError
+
+LOGPROB_FLOOR = -100.0  # the server reports -inf for tokens a sampler forced; a mean needs a number
+Message = Mapping[str, str]
+OnTokens = Callable[[int], None]
+
+
+class CompletionRequest(Contract):
+    """One call: `n` completions of one prompt, optionally held to a JSON schema by the server's grammar."""
+
+    prompt: str
+    sampling: SamplingParams
+    n: int = 1
+    json_schema: dict[str, Any] | None = None
+    slot: int | None = None
+
+
+class CompletionResult(Contract):
+    """The completions, the slot that holds their prefix now, and the server's own seconds for the call."""
+
+    choices: tuple[Choice, ...]
+    slot: int | None
+    server_s: float
+
+
+class ModelServer(Protocol):
+    """What the services need of a model server; `LlamaClient` and `FakeModelServer` are the two."""
+
+    async def chat_prompt(self, messages: Sequence[Message]) -> str:
+        """Render messages with the model's own chat template."""
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        """Draw the completions; `on_tokens` hears of tokens as they come."""
+
+    async def ready(self) -> str | None:
+        """None when the server can take calls, else why not."""
+
+    async def model(self) -> str:
+        """The served model's name."""
+
+    async def aclose(self) -> None:
+        """Release connections."""
+
+
+class LlamaClient:
+    """Speaks to one llama-server.
+
+    Every method raises ModelServerError: retryable while the server is away, loading or broken off; not
+    retryable when it refused the request (4xx).
+    """
+
+    def __init__(self, base_url: str, *, idle_timeout_s: float = 600.0) -> None:
+        timeout = httpx.Timeout(idle_timeout_s, connect=5.0)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._http.aclose()
+
+    async def ready(self) -> str | None:
+        """None when the server can take calls, else why not."""
+        try:
+            answer = await self._http.get("/health", timeout=5.0)
+        except httpx.HTTPError as error:
+            return f"llama-server at {self._http.base_url} cannot be reached: {error}"
+        return None if answer.status_code == 200 else f"llama-server answers {answer.status_code}"
+
+    async def model(self) -> str:
+        """Return the served model's alias."""
+        answer = await self._request("GET", "/props")
+        return str(answer["model_alias"])
+
+    async def chat_prompt(self, messages: Sequence[Message]) -> str:
+        """Render messages with the model's own chat template, up to where its answer begins."""
+        answer = await self._request("POST", "/apply-template", {"messages": list(messages)})
+        return str(answer["prompt"])
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        """Draw `request.n` completions, in the order of their index."""
+        drawn = [_Drawn() for _ in range(request.n)]
+        try:
+            async with aconnect_sse(self._http, "POST", "/completion", json=_body(request)) as source:
+                if source.response.status_code != 200:
+                    raise _refusal(source.response.status_code, await source.response.aread())
+                async for sse in source.aiter_sse():
+                    chunk = json.loads(sse.data)
+                    if "error" in chunk:
+                        raise ModelServerError(f"llama-server broke off: {chunk['error']}")
+                    before = drawn[chunk["index"]].tokens
+                    drawn[chunk["index"]].take(chunk)
+                    if on_tokens:
+                        on_tokens(drawn[chunk["index"]].tokens - before)
+        except (httpx.HTTPError, SSEError) as error:
+            raise ModelServerError(f"llama-server call failed: {type(error).__name__}: {error}") from error
+        if unfinished := [i for i, d in enumerate(drawn) if d.last is None]:
+            raise ModelServerError(f"llama-server ended the stream before choices {unfinished} were whole")
+        return CompletionResult(
+            choices=tuple(d.choice() for d in drawn),
+            slot=drawn[0].last["id_slot"] if drawn[0].last else None,
+            server_s=max(d.seconds for d in drawn),
+        )
+
+    async def _request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        try:
+            answer = await self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise ModelServerError(f"llama-server {path} failed: {type(error).__name__}: {error}") from error
+        if answer.status_code != 200:
+            raise _refusal(answer.status_code, answer.content)
+        result: dict[str, Any] = answer.json()
+        return result
+
+
+class _Drawn:
+    """One completion as it arrives."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.logprobs: list[float] = []
+        self.tokens = 0
+        self.last: dict[str, Any] | None = None
+
+    def take(self, chunk: dict[str, Any]) -> None:
+        self.parts.append(chunk["content"])
+        self.tokens = chunk["tokens_predicted"]
+        for token in chunk.get("completion_probabilities", ()):
+            logprob = token["logprob"]
+            known = logprob is not None and math.isfinite(logprob)
+            self.logprobs.append(max(LOGPROB_FLOOR, min(0.0, logprob)) if known else LOGPROB_FLOOR)
+        if chunk["stop"]:
+            self.last = chunk
+
+    @property
+    def seconds(self) -> float:
+        timings = self.last["timings"] if self.last else {}
+        return float(timings.get("prompt_ms", 0.0) + timings.get("predicted_ms", 0.0)) / 1000
+
+    def choice(self) -> Choice:
+        last = self.last or {}
+        return Choice(
+            text="".join(self.parts),
+            usage=Usage(
+                tokens_in=last["tokens_evaluated"],
+                tokens_out=last["tokens_predicted"],
+                tokens_cached=last["timings"]["cache_n"],
+            ),
+            finish="length" if last["stop_type"] == "limit" else "stop",
+            logprob=summarise(self.logprobs),
+        )
+
+
+def summarise(logprobs: Sequence[float]) -> LogprobSummary | None:
+    """Return mean, minimum and mean of the lowest tenth (at least one) of token log-probabilities."""
+    if not logprobs:
+        return None
+    lowest = sorted(logprobs)[: max(1, len(logprobs) // 10)]
+    mean = sum(logprobs) / len(logprobs)
+    return LogprobSummary(mean=mean, minimum=lowest[0], lowest_decile=sum(lowest) / len(lowest))
+
+
+def _body(request: CompletionRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "prompt": request.prompt,
+        "n_predict": request.sampling.max_tokens,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "seed": request.sampling.seed,
+        "n_cmpl": request.n,
+        "n_probs": 1,
+        "cache_prompt": True,
+        "stream": True,
+    }
+    if request.slot is not None:
+        body["id_slot"] = request.slot
+    if request.json_schema is not None:
+        body["json_schema"] = request.json_schema
+    return body
+
+
+def _refusal(status: int, content: bytes) -> ModelServerError:
+    text = content.decode("utf-8", "replace")[:500]
+    return ModelServerError(f"llama-server answers {status}: {text}", retryable=status >= 500)

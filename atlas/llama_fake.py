@@ -1,0 +1,50 @@
+"""A scripted stand-in for `LlamaClient`, for unit tests: same protocol, no weights, no clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from atlas.contracts import Choice, LogprobSummary, Usage
+from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens
+
+Script = Callable[[CompletionRequest], str]
+
+
+class FakeModelServer:
+    """Answers each call with `script(request)`; remembers the requests it was sent."""
+
+    def __init__(self, script: Script, *, hold: asyncio.Event | None = None) -> None:
+        self.script = script
+        self.hold = hold
+        self.requests: list[CompletionRequest] = []
+
+    async def chat_prompt(self, messages: Sequence[Message]) -> str:
+        """Join the messages plainly."""
+        return "\n".join(f"<{m['role']}>{m['content']}" for m in messages) + "\n<assistant>"
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        """Return `request.n` copies of the scripted text; one token a word."""
+        self.requests.append(request)
+        if self.hold:
+            await self.hold.wait()
+        text = self.script(request)
+        usage = Usage(tokens_in=len(request.prompt.split()), tokens_out=max(1, len(text.split())))
+        if on_tokens:
+            on_tokens(usage.tokens_out * request.n)
+        logprob = LogprobSummary(mean=-0.1, minimum=-1.0, lowest_decile=-0.5)
+        choice = Choice(text=text, usage=usage, finish="stop", logprob=logprob)
+        return CompletionResult(choices=(choice,) * request.n, slot=0, server_s=0.0)
+
+    async def ready(self) -> str | None:
+        """Always ready."""
+        return None
+
+    async def model(self) -> str:
+        """The fake's name."""
+        return "fake"
+
+    async def aclose(self) -> None:
+        """Nothing to release."""

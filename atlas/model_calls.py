@@ -1,0 +1,46 @@
+"""Model calls that are never made twice: recorded in the task's journal as soon as they return."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from atlas.contracts import ModelCallFinished
+from atlas.llama import CompletionRequest, ModelServer
+from atlas.worker import Context
+
+
+async def call(
+    context: Context, server: ModelServer, name: str, request: CompletionRequest
+) -> ModelCallFinished:
+    """Return the recorded call `name` of this command, making and recording it if there is none yet.
+
+    The task's slot is asked for, so that the prefix its earlier calls share is still in that slot's cache.
+
+    Raises:
+        ModelServerError: from the server.
+        asyncio.CancelledError: if the task closed while the call ran.
+    """
+    command = context.delivery.command.id
+    call_id = f"{command}/{name}"
+    if call_id in context.state.calls:
+        return context.state.calls[call_id]
+
+    def count(tokens: int) -> None:
+        context.tokens_in_flight += tokens
+
+    result = await server.complete(request.model_copy(update={"slot": context.state.slot}), count)
+    schema = json.dumps(request.json_schema, sort_keys=True) if request.json_schema else None
+    event = ModelCallFinished(
+        command=command,
+        call=call_id,
+        prompt=request.prompt,
+        sampling=request.sampling,
+        schema_sha256=hashlib.sha256(schema.encode()).hexdigest() if schema else None,
+        choices=result.choices,
+        slot=result.slot,
+        server_s=result.server_s,
+    )
+    state = await context.record(event, once=f"call:{call_id}")
+    context.tokens_in_flight = 0
+    return state.calls[call_id]

@@ -1,0 +1,183 @@
+"""The one brain: what should be done now, given what has happened. The whole solve strategy is here.
+
+Pure: no I/O, no clock, no randomness. `decide` is asked after every event by whichever worker appended it,
+so it must give the same answer to everyone: it reads the journalled state and nothing else.
+
+    submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ─▶ Select ─▶ decided
+                                   └▶ [Score], when weights are pinned: then run in energy order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atlas.contracts import (
+    AnyCommand,
+    AnyEvent,
+    Candidate,
+    CommandsIssued,
+    CommandsRevoked,
+    Energy,
+    Execute,
+    Generate,
+    MakePlans,
+    Score,
+    Select,
+    TaskFailed,
+)
+from atlas.state import TaskState, apply
+
+PIPELINE_VERSION = "1"
+
+
+def decide(state: TaskState) -> frozenset[AnyCommand]:
+    """Return every command that should be open now; what is open and not among them is revoked."""
+    if state.closed or state.submitted is None or state.done("select"):
+        return frozenset()
+    if not state.deadline_reached:
+        if state.task.policy.plans and not state.done("plans"):
+            return frozenset({MakePlans(id="plans", n=state.task.policy.plans)})
+        work = _generations(state) + _scores(state) + _executions(state)
+        if work:
+            return frozenset(work)
+    return frozenset({Select(id="select")} if programs(state) else ())
+
+
+def failure(state: TaskState) -> TaskFailed | None:
+    """Return how the task ends without a program, if it can no longer have one."""
+    if state.closed or state.submitted is None:
+        return None
+    broken = [f for f in state.failures.values() if f.infrastructure]
+    if "select" in state.failures:
+        return TaskFailed(reason=f"selection failed: {state.failures['select'].detail}", infrastructure=True)
+    if decide(state):
+        return None
+    if state.deadline_reached:
+        return TaskFailed(reason="the deadline came before a program", infrastructure=bool(broken))
+    detail = f": {broken[0].detail}" if broken else ": no answer of the model held a code block"
+    return TaskFailed(reason=f"no program was generated{detail}", infrastructure=bool(broken))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one append should write: the events, and the commands among them to put on queues."""
+
+    events: tuple[AnyEvent, ...]
+    commands: tuple[AnyCommand, ...]
+    revoked: tuple[str, ...]
+    state: TaskState
+
+    @property
+    def closes(self) -> bool:
+        """Whether the task ends with this step."""
+        return self.state.closed is not None
+
+
+def advance(state: TaskState, events: Sequence[AnyEvent]) -> Step:
+    """Follow new events with what the brain makes of them: commands issued, commands revoked, or the end.
+
+    Raises:
+        InvalidHistory: if an event cannot follow `state`.
+    """
+    out = list(events)
+    for event in events:
+        state = apply(state, event)
+    if end := failure(state):
+        out.append(end)
+        state = apply(state, end)
+    wanted = {command.id: command for command in decide(state)}
+    revoked = tuple(sorted(state.open - wanted.keys()))
+    fresh = tuple(wanted[i] for i in sorted(wanted.keys() - state.issued))
+    follow: list[AnyEvent] = []
+    if revoked:
+        follow.append(CommandsRevoked(ids=revoked))
+    if fresh:
+        follow.append(CommandsIssued(ids=tuple(c.id for c in fresh)))
+    for event in follow:
+        state = apply(state, event)
+    return Step(tuple(out + follow), fresh, revoked, state)
+
+
+def programs(state: TaskState) -> list[Candidate]:
+    """Candidates that hold a program, in the order they were drawn."""
+    return [c for c in state.candidates.values() if c.code is not None]
+
+
+def survivors(state: TaskState) -> list[Candidate]:
+    """Programs that passed every public example."""
+    return [c for c in programs(state) if c.id in state.executions and state.executions[c.id].all_passed]
+
+
+def by_energy(candidates: list[Candidate]) -> list[Candidate]:
+    """Lowest energy first; those without a score last; stable otherwise."""
+    return sorted(candidates, key=lambda c: c.energy.value if isinstance(c.energy, Energy) else float("inf"))
+
+
+def _executes(state: TaskState) -> bool:
+    return state.task.policy.execute and bool(state.task.problem.examples)
+
+
+def _enough(state: TaskState) -> bool:
+    """Whether the policy's early stop is reached."""
+    wanted = state.task.policy.stop_after_passing
+    return _executes(state) and 0 < wanted <= len(survivors(state))
+
+
+def _unexecuted(state: TaskState) -> list[Candidate]:
+    return [c for c in programs(state) if not state.done(f"execute:{c.id}")] if _executes(state) else []
+
+
+def _next_generation(state: TaskState) -> Generate | None:
+    """The first Generate of the policy's schedule that is not done: one per plan, then plain samples.
+
+    Calls of one task run one after another, so that each finds the others' prefix in its slot's cache; plain
+    samples share one prompt and, where nothing may stop them early, one call (`n`).
+    """
+    policy = state.task.policy
+    planned = min(len(state.plans), policy.plans, policy.k)
+    together = not (_executes(state) and policy.stop_after_passing)
+    first = 0
+    while first < policy.k:
+        n = policy.k - first if together and first >= planned else 1
+        if not state.done(f"generate:{first}"):
+            plan = first if first < planned else None
+            return Generate(id=f"generate:{first}", first=first, n=n, plan=plan)
+        first += n
+    return None
+
+
+def _generations(state: TaskState) -> list[AnyCommand]:
+    command = _next_generation(state)
+    if command is None or _enough(state):
+        return []
+    open_already = command.id in state.open
+    stops_early = state.task.policy.stop_after_passing > 0
+    if not open_already and stops_early and not _ranked(state) and _unexecuted(state):
+        return []  # a sample that may prove needless waits for the verdict on the last one
+    return [command]
+
+
+def _ranked(state: TaskState) -> bool:
+    """Whether candidates are scored first and run in energy order."""
+    return state.task.pins.lens_weights is not None
+
+
+def _scores(state: TaskState) -> list[AnyCommand]:
+    if not _ranked(state):
+        return []
+    missing = [c for c in programs(state) if not state.done(f"score:{c.id}")]
+    return [Score(id=f"score:{c.id}", candidate=c.id) for c in missing]
+
+
+def _executions(state: TaskState) -> list[AnyCommand]:
+    waiting = _unexecuted(state)
+    if _enough(state):
+        return []
+    if _ranked(state):
+        if _next_generation(state) or _scores(state):
+            return []
+        waiting = by_energy(waiting)
+        if state.task.policy.stop_after_passing:
+            waiting = waiting[:1]
+    return [Execute(id=f"execute:{c.id}", candidate=c.id) for c in waiting]

@@ -1,0 +1,47 @@
+"""Prompts: one Jinja2 file each, in our own words, hashed into every task's pins.
+
+Every prompt begins with the same system message and problem text and puts what varies last, so that all
+calls of one task share their prefix in the server's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from atlas.contracts import Problem
+
+_DIR = Path(__file__).parent
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_DIR),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 - prompts are plain text, not HTML
+)
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_DIR.glob("*.j2")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+PROMPTS_SHA256 = _digest()
+
+
+def messages(name: str, problem: Problem, **values: object) -> list[dict[str, str]]:
+    """Return the chat messages of prompt `name` for a problem.
+
+    Raises:
+        jinja2.UndefinedError: if the prompt uses a value that was not given.
+    """
+    user = _ENVIRONMENT.get_template(f"{name}.j2").render(problem=problem, **values).strip()
+    return [
+        {"role": "system", "content": _ENVIRONMENT.get_template("system.j2").render().strip()},
+        {"role": "user", "content": user},
+    ]

@@ -1,0 +1,197 @@
+"""`TaskState = fold(events)`: what a journal says, and nothing else.
+
+Pure. The fold is also the judge of a journal: an order of events that could not have happened is an
+`InvalidHistory`, so every reader checks promise 3 (*nothing lost*, nothing twice) as it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+from typing import TypeVar
+
+from atlas.contracts import (
+    ANSWERS,
+    AnyEvent,
+    Candidate,
+    CandidateGenerated,
+    CandidateScored,
+    CommandFailed,
+    CommandsIssued,
+    CommandsRevoked,
+    DeadlineReached,
+    Entry,
+    Execution,
+    ExecutionFinished,
+    ModelCallFinished,
+    Plan,
+    PlanMade,
+    TaskCancelled,
+    TaskDecided,
+    TaskFailed,
+    TaskSubmitted,
+    Usage,
+)
+from atlas.errors import AtlasError
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class InvalidHistory(AtlasError):
+    """The journal holds an event that could not have followed the ones before it."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task as its journal tells it. Mappings are keyed by candidate, call or command id."""
+
+    seq: int = 0
+    submitted: TaskSubmitted | None = None
+    plans: tuple[Plan, ...] = ()
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    executions: Mapping[str, Execution] = field(default_factory=dict)
+    calls: Mapping[str, ModelCallFinished] = field(default_factory=dict)
+    issued: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
+    revoked: frozenset[str] = frozenset()
+    failures: Mapping[str, CommandFailed] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    slot: int | None = None
+    deadline_reached: bool = False
+    closed: TaskDecided | TaskFailed | TaskCancelled | None = None
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Commands issued and neither answered nor revoked."""
+        return self.issued - self.answered - self.revoked
+
+    @property
+    def task(self) -> TaskSubmitted:
+        """The submission.
+
+        Raises:
+            InvalidHistory: on an empty journal.
+        """
+        if self.submitted is None:
+            raise InvalidHistory("the journal is empty")
+        return self.submitted
+
+    def done(self, command: str) -> bool:
+        """Whether a command needs no more work: answered or revoked."""
+        return command in self.answered or command in self.revoked
+
+
+def fold(state: TaskState, entries: Iterable[Entry]) -> TaskState:
+    """Apply journal entries in order.
+
+    Raises:
+        InvalidHistory: on a gap, or on an event that could not have followed.
+    """
+    for entry in entries:
+        if entry.seq != state.seq + 1:
+            raise InvalidHistory(f"entry {entry.seq} follows {state.seq}")
+        state = apply(state, entry.event)
+    return state
+
+
+def apply(state: TaskState, event: AnyEvent) -> TaskState:
+    """Return the state after one more event.
+
+    Raises:
+        InvalidHistory: if the event could not have followed.
+    """
+    if isinstance(event, TaskSubmitted) != (state.seq == 0):
+        raise InvalidHistory(f"{event.type} at position {state.seq + 1}")
+    if state.closed and not isinstance(event, CommandsRevoked):
+        raise InvalidHistory(f"{event.type} after {state.closed.type}")
+    if isinstance(event, ANSWERS):
+        state = _answer(state, event)
+    return replace(_apply(event, state), seq=state.seq + 1)
+
+
+def _answer(state: TaskState, event: AnyEvent) -> TaskState:
+    """Mark the event's command answered; several CandidateGenerated may answer one Generate."""
+    command = event.command
+    same = isinstance(event, CandidateGenerated) and command in state.answered
+    if command is None or (command not in state.open and not same):
+        raise InvalidHistory(f"{event.type} answers {command}, which is not open")
+    return replace(state, answered=state.answered | {command})
+
+
+def _put(mapping: Mapping[K, V], key: K, value: V, *, new: bool = True) -> Mapping[K, V]:
+    if new and key in mapping:
+        raise InvalidHistory(f"{key} is recorded twice")
+    return {**mapping, key: value}
+
+
+@singledispatch
+def _apply(event: object, state: TaskState) -> TaskState:
+    raise TypeError(f"no rule for {type(event).__name__}")
+
+
+@_apply.register
+def _submitted(event: TaskSubmitted, state: TaskState) -> TaskState:
+    return replace(state, submitted=event)
+
+
+@_apply.register
+def _issued(event: CommandsIssued, state: TaskState) -> TaskState:
+    if again := state.issued & set(event.ids):
+        raise InvalidHistory(f"issued twice: {sorted(again)}")
+    return replace(state, issued=state.issued | set(event.ids))
+
+
+@_apply.register
+def _revoked(event: CommandsRevoked, state: TaskState) -> TaskState:
+    if strange := set(event.ids) - state.open:
+        raise InvalidHistory(f"revoked but not open: {sorted(strange)}")
+    return replace(state, revoked=state.revoked | set(event.ids))
+
+
+@_apply.register
+def _failed(event: CommandFailed, state: TaskState) -> TaskState:
+    return replace(state, failures=_put(state.failures, str(event.command), event))
+
+
+@_apply.register
+def _called(event: ModelCallFinished, state: TaskState) -> TaskState:
+    usage = sum((choice.usage for choice in event.choices), state.usage)
+    slot = state.slot if event.slot is None else event.slot
+    return replace(state, calls=_put(state.calls, event.call, event), usage=usage, slot=slot)
+
+
+@_apply.register
+def _planned(event: PlanMade, state: TaskState) -> TaskState:
+    return replace(state, plans=event.plans)
+
+
+@_apply.register
+def _generated(event: CandidateGenerated, state: TaskState) -> TaskState:
+    return replace(state, candidates=_put(state.candidates, event.candidate.id, event.candidate))
+
+
+@_apply.register
+def _scored(event: CandidateScored, state: TaskState) -> TaskState:
+    scored = state.candidates[event.candidate].model_copy(update={"energy": event.energy})
+    return replace(state, candidates=_put(state.candidates, event.candidate, scored, new=False))
+
+
+@_apply.register
+def _executed(event: ExecutionFinished, state: TaskState) -> TaskState:
+    return replace(state, executions=_put(state.executions, event.candidate, event.execution))
+
+
+@_apply.register
+def _deadline(event: DeadlineReached, state: TaskState) -> TaskState:
+    if state.deadline_reached:
+        raise InvalidHistory("the deadline is reached twice")
+    return replace(state, deadline_reached=True)
+
+
+@_apply.register(TaskDecided)
+@_apply.register(TaskFailed)
+@_apply.register(TaskCancelled)
+def _closed(event: TaskDecided | TaskFailed | TaskCancelled, state: TaskState) -> TaskState:
+    return replace(state, closed=event)

@@ -1,0 +1,185 @@
+"""The worker every service runs: take a command, carry it out, append what came of it, issue what follows.
+
+A handler is an async function `(Context) -> list of events` that answers exactly one command. It may be
+cancelled at any await (its command was revoked, its task closed, its lease lost) and may be run again after
+a crash; model calls it recorded are not made again, because `Context.calls` still holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter, Histogram
+from redis.exceptions import RedisError
+
+from atlas.contracts import AnyEvent, CommandFailed
+from atlas.errors import BadInput, InfrastructureError, ModelServerError
+from atlas.journal import LEASE_S, Delivery, Journal, Outcome
+from atlas.state import TaskState
+
+log = logging.getLogger(__name__)
+
+MAX_DELIVERIES = 5
+WATCH_S = 0.5
+HEARTBEAT_S = LEASE_S / 3
+BACKOFF_CAP_S = 10.0
+
+COMMANDS = Counter("atlas_commands_total", "Commands taken from the queue", ["service", "kind", "outcome"])
+SECONDS = Histogram(
+    "atlas_command_seconds",
+    "Time from pick-up to the appended answer",
+    ["service", "kind"],
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+)
+
+
+class BadOutput(Exception):
+    """Raised by a handler when the model's answer cannot be used; becomes CommandFailed(bad_output)."""
+
+
+@dataclass
+class Context:
+    """What a handler may know and do: the task's state as it was at pick-up, and recording model calls."""
+
+    delivery: Delivery
+    state: TaskState
+    journal: Journal
+    tokens_in_flight: int = 0
+
+    async def record(self, event: AnyEvent, once: str) -> TaskState:
+        """Append an event that does not answer the command, and return the state after it.
+
+        Raises:
+            asyncio.CancelledError: if the task has closed meanwhile.
+        """
+        if await self.journal.record(self.delivery.task, event, once) is Outcome.CLOSED:
+            raise asyncio.CancelledError
+        self.state = await self.journal.state(self.delivery.task)
+        return self.state
+
+
+Handler = Callable[[Context], Awaitable["list[AnyEvent]"]]
+
+
+@dataclass
+class Worker:
+    """`concurrency` loops over one service's queues. `run` returns when it is cancelled."""
+
+    service: str
+    journal: Journal
+    handler: Handler
+    concurrency: int = 1
+    _running: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set))
+
+    async def run(self) -> None:
+        """Serve until cancelled; ride out Redis being away."""
+        await self.journal.open_queues(self.service)
+        name = f"{socket.gethostname()}-{os.getpid()}-{id(self):x}"
+        loops = [self._loop(f"{name}-{i}") for i in range(self.concurrency)]
+        await asyncio.gather(self._listen(), *loops)
+
+    async def _listen(self) -> None:
+        """Wake the watchers of a stopped task at once; they look again by themselves every half second."""
+        while True:
+            try:
+                async for task in self.journal.stopped():
+                    for wake in self._running.get(task, ()):
+                        wake.set()
+            except RedisError as error:
+                log.warning("%s: stop signals interrupted: %s", self.service, error)
+                await asyncio.sleep(1)
+
+    async def _loop(self, consumer: str) -> None:
+        while True:
+            try:
+                if delivery := await self.journal.claim(self.service, consumer):
+                    await self.serve(delivery)
+            except RedisError as error:
+                log.warning("%s: Redis is away: %s", self.service, error)
+                await asyncio.sleep(1)
+
+    async def serve(self, delivery: Delivery) -> None:
+        """Carry out one delivered command, to its appended answer."""
+        kind = delivery.command.kind
+        with SECONDS.labels(self.service, kind).time():
+            outcome = await self._serve(delivery)
+        COMMANDS.labels(self.service, kind, outcome).inc()
+
+    async def _serve(self, delivery: Delivery) -> str:
+        if delivery.deliveries > MAX_DELIVERIES:
+            await self.journal.bury(delivery)
+            return "poisoned"
+        state = await self.journal.state(delivery.task)
+        if state.closed or state.done(delivery.command.id):
+            await self.journal.drop(delivery)
+            return "unwanted"
+        context = Context(delivery, state, self.journal)
+        work = asyncio.create_task(self._answer(context))
+        watch = asyncio.create_task(self._watch(delivery))
+        try:
+            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, watch):
+                task.cancel()
+            await asyncio.gather(work, watch, return_exceptions=True)
+        if work.cancelled():
+            if not await self.journal.wanted(delivery):
+                await self.journal.drop(delivery, context.tokens_in_flight)
+            return "abandoned"
+        return (await self.journal.finish(delivery, work.result())).value
+
+    async def _watch(self, delivery: Delivery) -> None:
+        """Return when the work has become pointless: unwanted, or someone else's."""
+        wake = asyncio.Event()
+        self._running[delivery.task].add(wake)
+        loop = asyncio.get_running_loop()
+        beat = loop.time() + HEARTBEAT_S
+        try:
+            while await self.journal.wanted(delivery):
+                if loop.time() >= beat:
+                    if not await self.journal.extend(delivery):
+                        return
+                    beat = loop.time() + HEARTBEAT_S
+                try:
+                    await asyncio.wait_for(wake.wait(), WATCH_S)
+                except asyncio.TimeoutError:
+                    continue
+                wake.clear()
+        finally:
+            self._running[delivery.task].discard(wake)
+            if not self._running[delivery.task]:
+                del self._running[delivery.task]
+
+    async def _answer(self, context: Context) -> list[AnyEvent]:
+        """Run the handler; wait and try again while the machinery is away, and make an event of a failure."""
+        command = context.delivery.command.id
+        delay = 0.25
+        while True:
+            try:
+                return await self.handler(context)
+            except BadOutput as error:
+                return [CommandFailed(command=command, reason="bad_output", detail=_detail(error))]
+            except BadInput as error:
+                return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
+            except InfrastructureError as error:
+                if isinstance(error, ModelServerError) and not error.retryable:
+                    return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
+                log.warning("%s: %s waits: %s", context.delivery.task, command, error)
+            except RedisError:
+                raise
+            except Exception as error:
+                log.exception("%s: %s failed", context.delivery.task, command)
+                detail = _detail(f"{type(error).__name__}: {error}")
+                return [CommandFailed(command=command, reason="handler_error", detail=detail)]
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, BACKOFF_CAP_S)
+
+
+def _detail(error: object) -> str:
+    return str(error)[:2000]
