@@ -1,0 +1,1 @@
+"""What `atlas up` runs as children of its own process: Redis, llama-server, the sandbox executor."""

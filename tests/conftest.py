@@ -1,0 +1,54 @@
+"""Shared fixtures: a real Redis on a unix socket, a real llama-server with the smallest model.
+
+Both are children of the test process and die with it. The model is pulled once into `data/models`
+(or `$ATLAS_TEST_MODELS`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from atlas import models
+from atlas.config import Settings
+from atlas.embedded import llama_server, redis_server
+
+REPO = Path(__file__).parents[1]
+SMOL = "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of one real embedded Redis for the whole session."""
+    server = redis_server.start(tmp_path_factory.mktemp("redis"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """URL of a real Redis that is empty when the test begins."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushall()
+    return redis_server_url
+
+
+@pytest.fixture(scope="session")
+def smol_model() -> models.ModelFile:
+    """SmolLM2-135M, pulled on first use."""
+    directory = Path(os.environ.get("ATLAS_TEST_MODELS") or REPO / "data" / "models")
+    path = models.pull(SMOL, directory)
+    return models.ModelFile(path=path, sha256=models.sha256_of(path), name=SMOL)
+
+
+@pytest.fixture(scope="session")
+def llama_url(smol_model: models.ModelFile, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real llama-server with SmolLM2-135M, 4 slots, 8192 tokens of context."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("llama"), context_tokens=8192, slots=4, threads=1)
+    server = llama_server.start(settings, smol_model)
+    yield server.url
+    server.stop()
