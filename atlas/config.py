@@ -1,7 +1,8 @@
 """Settings: one `atlas.conf` (KEY=value lines a shell can source), overridden by `ATLAS_<KEY>` variables.
 
 The file is `$ATLAS_CONF`, else `./atlas.conf` if there is one; without a file the defaults stand.
-Relative paths in the file are relative to the file.
+Relative paths in the file are relative to the file, those in variables to the working directory.
+Variables that begin with `ATLAS_TEST_` belong to the test suite and are not settings.
 """
 
 from __future__ import annotations
@@ -9,17 +10,25 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
 
 from atlas.errors import ConfigError
 
 ENV_PREFIX = "ATLAS_"
 ENV_CONF = "ATLAS_CONF"
+ENV_NOT_SETTINGS = "ATLAS_TEST_"
+
+# What a shell and python-dotenv read alike: no blanks around `=`; blanks and shell syntax only in quotes.
+_SHELL_LINE = re.compile(
+    r"""(export\s+)?[A-Za-z_]\w*=("[^"`\\]*"|'[^']*'|[^\s"'`\\;&|<>()#][^\s"'`\\;&|<>()]*)?(\s+\#.*)?""",
+    re.VERBOSE,
+)
 
 
 class Settings(BaseModel):
@@ -30,7 +39,7 @@ class Settings(BaseModel):
     model: str = "qwen2.5-coder-0.5b"
     model_path: Path | None = None
     data_dir: Path = Path("data")
-    gpu_device: Literal["none"] | int = "none"
+    gpu_device: Literal["none"] | NonNegativeInt = "none"
     context_tokens: int = Field(default=16_384, ge=1024)
     slots: int = Field(default=4, ge=1, le=64)
     threads: int = Field(default=0, ge=0, description="0: half the cores, at least one")
@@ -81,20 +90,16 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         ConfigError: naming the key and the line (or variable) of the first thing wrong.
     """
     environ = os.environ if environ is None else environ
-    if path is None and environ.get(ENV_CONF):
-        path = Path(environ[ENV_CONF])
-        if not path.is_file():
-            raise ConfigError(f"{ENV_CONF} names {path}, which is not a file")
-    if path is None:
-        path = Path("atlas.conf") if Path("atlas.conf").is_file() else None
+    path = _file(environ) if path is None else path
     values: dict[str, str] = {}
     origin: dict[str, str] = {}
+    base = Path.cwd()
     if path is not None:
+        base = path.resolve().parent
         _read_file(path, values, origin)
-    for variable, value in environ.items():
-        if variable.startswith(ENV_PREFIX) and variable != ENV_CONF:
-            key = variable[len(ENV_PREFIX) :].lower()
-            values[key], origin[key] = value, f"environment variable {variable}"
+    from_variables = _variables(environ)
+    for key, value in from_variables.items():
+        values[key], origin[key] = value, f"environment variable {ENV_PREFIX}{key.upper()}"
     for key in values:
         if key not in Settings.model_fields:
             raise ConfigError(_unknown(key, origin[key]))
@@ -105,26 +110,58 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         key = str(first["loc"][0])
         message = f"{origin.get(key, 'default')}: {key.upper()}={values.get(key)!r}: {first['msg']}"
         raise ConfigError(message) from error
-    base = path.resolve().parent if path else Path.cwd()
+
+    def absolute(key: str, value: Path) -> Path:
+        return _absolute(Path.cwd() if key in from_variables else base, value)
+
     return settings.model_copy(
         update={
-            "data_dir": _absolute(base, settings.data_dir),
-            "model_path": settings.model_path and _absolute(base, settings.model_path),
+            "data_dir": absolute("data_dir", settings.data_dir),
+            "model_path": settings.model_path and absolute("model_path", settings.model_path),
         }
     )
 
 
+def _file(environ: Mapping[str, str]) -> Path | None:
+    if environ.get(ENV_CONF):
+        path = Path(environ[ENV_CONF])
+        if not path.is_file():
+            raise ConfigError(f"{ENV_CONF} names {path}, which is not a file")
+        return path
+    return Path("atlas.conf") if Path("atlas.conf").is_file() else None
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name[len(ENV_PREFIX) :].lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENV_PREFIX) and name != ENV_CONF and not name.startswith(ENV_NOT_SETTINGS)
+    }
+
+
 def _read_file(path: Path, values: dict[str, str], origin: dict[str, str]) -> None:
-    for binding in parse_stream(io.StringIO(path.read_text(encoding="utf-8"))):
-        where = f"{path} line {binding.original.line}"
-        if binding.error:
-            raise ConfigError(f"{where}: not a KEY=value line: {binding.original.string.strip()!r}")
-        if binding.key is None:
-            continue
-        key = binding.key.lower()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    for binding in parse_stream(io.StringIO(text)):
+        string = binding.original.string
+        # A binding begins with the blank lines before it.
+        where = (
+            f"{path} line {binding.original.line + string[: -len(string.lstrip()) or None].count(chr(10))}"
+        )
+        if binding.key is None and not binding.error:
+            continue  # a comment
+        if binding.error or not _SHELL_LINE.fullmatch(string.strip()):
+            raise ConfigError(
+                f"{where}: not a KEY=value line a shell can read: {string.strip()!r} "
+                "(no blanks around =, quotes around a value with blanks or any of ;&|<>())"
+            )
+        key, value = str(binding.key).lower(), binding.value or ""
         if key in values:
             raise ConfigError(f"{where}: {binding.key} is set twice (first: {origin[key]})")
-        values[key], origin[key] = os.path.expandvars(binding.value or ""), where
+        literal = f"='{value}'" in string  # single quotes: as in a shell, nothing is expanded
+        values[key], origin[key] = value if literal else os.path.expandvars(value), where
 
 
 def _unknown(key: str, where: str) -> str:
