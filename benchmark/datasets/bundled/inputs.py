@@ -1,0 +1,287 @@
+"""Inputs of the bundled tasks' hidden tests: hand-picked edges, then seeded random ones, then large ones.
+
+`hidden_inputs` seeds each task by its own id, so adding a task changes no other task's tests.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+Inputs = list[str]
+
+
+def hidden_inputs(task_id: str) -> Inputs:
+    """The hidden inputs of a task, the same on every run.
+
+    Raises:
+        KeyError: no such task.
+    """
+    # Not cryptographic: a fixed seed is the point. Integer draws are stable over Python versions.
+    return _GENERATORS[task_id](random.Random(task_id))  # noqa: S311
+
+
+def _call(*arguments: object) -> str:
+    """LiveCodeBench's form of a call: one JSON value per line."""
+    return "\n".join(json.dumps(a) for a in arguments)
+
+
+def _lines(*rows: object) -> str:
+    """Text for stdin: a row is a string, or an iterable of values printed with spaces."""
+    return "".join(
+        (row if isinstance(row, str) else " ".join(map(str, row))) + "\n"  # type: ignore[call-overload]
+        for row in rows
+    )
+
+
+def _ints(rng: random.Random, n: int, low: int, high: int) -> list[int]:
+    return [rng.randint(low, high) for _ in range(n)]
+
+
+def _word(rng: random.Random, length: int, alphabet: str) -> str:
+    return "".join(rng.choice(alphabet) for _ in range(length))
+
+
+def _loud_words(rng: random.Random) -> Inputs:
+    out = [_call(t) for t in ("", "   ", "A", "a", "  HELLO  World ", "ABc aBC ABC", "I SAID NO", "x Y z W")]
+    for words in (10, 60, 150):
+        parts = [
+            _word(rng, rng.randint(1, 4), rng.choice(("ABXYZ", "abxyz", "ABXYZa"))) for _ in range(words)
+        ]
+        out.append(_call("".join(p + " " * rng.randint(1, 2) for p in parts)))
+    return out
+
+
+def _tea_orders(rng: random.Random) -> Inputs:
+    cases = [
+        [(1, 1)],
+        [(1000, 1000)],
+        [(6, 10)],
+        [(6, 9)],
+        [(6, 11)],
+        [(2, 20), (3, 10), (4, 100)],
+        [(1, 10)] * 5,
+    ]
+    cases += [[(rng.randint(1, 50), rng.randint(1, 15)) for _ in range(n)] for n in (5, 30, 200)]
+    cases.append([(rng.randint(1, 1000), rng.randint(1, 1000)) for _ in range(1000)])
+    return [_lines([len(c)], *c) for c in cases]
+
+
+def _quiet_stretch(rng: random.Random) -> Inputs:
+    cases = [
+        ([0], 0),
+        ([1], 0),
+        ([10], 10),
+        ([0, 0, 5, 0, 0, 0], 0),
+        ([5, 1, 1, 1, 1, 5], 4),
+        ([1, 2, 3, 4, 5], 1_000_000_000),
+        ([2, 9, 2, 2, 9, 2, 2, 2], 6),
+        ([7, 7, 7, 7], 6),
+    ]
+    cases += [(_ints(rng, n, 0, high), rng.randint(high, 6 * high)) for n, high in ((12, 9), (40, 20))]
+    cases.append((_ints(rng, 500, 0, 1000), 20_000))
+    cases.append((_ints(rng, 20_000, 0, 9), 60_000))  # windows of some 13000: every pair is hopeless
+    return [_call(*c) for c in cases]
+
+
+def _goal_streak(rng: random.Random) -> Inputs:
+    cases: list[tuple[int, list[int]]] = [
+        (0, [0]),
+        (1, [0]),
+        (5, [5]),
+        (10, [10, 9, 10, 10, 9, 10, 10, 10]),
+        (10, [10, 10, 10, 9, 10]),
+        (3, [1, 3, 3, 1]),
+        (100_000, [100_000, 99_999]),
+        (0, [0, 0, 0]),
+    ]
+    cases += [(rng.randint(2, 8), _ints(rng, n, 0, 10)) for n in (15, 80)]
+    cases.append((30_000, _ints(rng, 6000, 0, 100_000)))
+    return [_lines([len(steps), g], steps) for g, steps in cases]
+
+
+def _robot_bumps(rng: random.Random) -> Inputs:
+    cases: list[tuple[list[str], str]] = [
+        (["."], "F"),
+        (["."], "LRLR"),
+        (["..."], "FFFF"),
+        ([".", ".", "."], "RFFFLF"),
+        ([".#", "#."], "FRFLLF"),
+        (["..", ".."], "FRFRFRFRF"),
+        (["....", ".##.", "...."], "RFFLFFFLFFLFFF"),
+    ]
+    for r, c, n in ((4, 5, 40), (10, 8, 300), (50, 50, 5000)):
+        grid = ["".join(rng.choice("....#") for _ in range(c)) for _ in range(r)]
+        grid[0] = "." + grid[0][1:]
+        cases.append((grid, _word(rng, n, "FFFLR")))
+    return [_lines([len(grid), len(grid[0])], *grid, commands) for grid, commands in cases]
+
+
+def _coldest_so_far(rng: random.Random) -> Inputs:
+    cases = [[], [0], [-100], [100, 99, 98], [1, 2, 3], [0, -1, 0, -2, 5], [3, 3, 1, 1, 2], [-5, -5, -6]]
+    cases += [_ints(rng, n, -100, 100) for n in (10, 50)]
+    # Slowly falling, so that the answer keeps changing.
+    cases.append([max(-100, 90 - i // 10 + rng.randint(0, 9)) for i in range(2000)])
+    return [_call(c) for c in cases]
+
+
+def _lift_log(rng: random.Random) -> Inputs:
+    cases: list[tuple[int, list[tuple[str, int]]]] = [
+        (1, [("U", 1)]),
+        (1, [("D", 1)]),
+        (5, [("U", 5), ("D", 5)]),
+        (5, [("U", 200), ("D", 1), ("U", 1)]),
+        (10, [("D", 3), ("U", 2)]),
+        (200, [("U", 200), ("D", 200), ("U", 100)]),
+        (7, [("U", 4), ("D", 6), ("U", 3)]),
+    ]
+    for t, n, k in ((10, 20, 6), (50, 100, 30), (200, 1000, 90)):
+        cases.append((t, [(rng.choice("UD"), rng.randint(1, k)) for _ in range(n)]))
+    return [_lines([len(moves), t], *moves) for t, moves in cases]
+
+
+def _two_stands(rng: random.Random) -> Inputs:
+    cases = [
+        ([1, 2], 1),
+        ([-1, -2], 1),
+        ([9, 9, 1, 1], 3),
+        ([9, 9, 9], 2),
+        ([-5, 10, 10, -6], 3),
+        ([0, 0, 0, 0], 1),
+        ([1, 5, 6, 7, 2], 1),
+        ([7, -1, 3, 8, -9, 2], 4),
+    ]
+    cases += [(_ints(rng, n, -20, 20), rng.randint(1, n - 1)) for n in (10, 60)]
+    cases.append((_ints(rng, 700, -1000, 1000), 350))
+    # Ends low and middle high, so that the gap matters in a list that is too long for all pairs.
+    cases.append(([rng.randint(-1000, 0) + min(i, 20_000 - i) // 10 for i in range(20_000)], 1_500))
+    return [_call(*c) for c in cases]
+
+
+def _name_tags(rng: random.Random) -> Inputs:
+    cases: list[tuple[list[str], int]] = [
+        ([], 3),
+        (["a"], 1),
+        (["abc"], 3),
+        (["abc"], 2),
+        (["abc"], 4),
+        (["x", "xy", "xyz"], 2),
+        (["Z" * 50], 50),
+        (["Q"], 50),
+    ]
+    for n, width in ((5, 4), (30, 10), (100, 25)):
+        cases.append(([_word(rng, rng.randint(1, 2 * width), "abcdeXYZ") for _ in range(n)], width))
+    return [_call(*c) for c in cases]
+
+
+def _parcel_lockers(rng: random.Random) -> Inputs:
+    cases: list[tuple[int, list[tuple[int, int]]]] = [
+        (1, [(0, 1)]),
+        (1, [(0, 10), (5, 6), (9, 12), (10, 11)]),
+        (3, [(0, 9), (0, 9), (0, 9), (0, 9)]),
+        (3, [(0, 9), (0, 2), (0, 9), (2, 5), (2, 4), (5, 6)]),
+        (2, [(0, 3), (1, 3), (3, 4), (3, 4), (3, 4)]),
+        (100, [(i, 1_000_000) for i in range(5)]),
+        (2, [(0, 100), (1, 2), (2, 3), (3, 4), (4, 200), (100, 101)]),
+    ]
+    for m, n, span, stay in ((3, 30, 60, 8), (10, 300, 900, 40), (100, 2000, 20_000, 1_400)):
+        arrivals = sorted(_ints(rng, n, 0, span))
+        cases.append((m, [(a, a + rng.randint(1, stay)) for a in arrivals]))
+    return [_lines([m, len(parcels)], *parcels) for m, parcels in cases]
+
+
+def _packing_list(rng: random.Random) -> Inputs:
+    cases: list[list[tuple[int, int]]] = [
+        [(0, 0)],
+        [(0, 5), (0, 6), (0, 7)],
+        [(0, 1), (1, 2), (1, 3), (1, 4)],
+        [(0, 1), (1, 2), (2, 3), (1, 4), (2, 5), (0, 6), (1, 7)],
+        [(0, 0), (1, 0), (2, 9), (3, 0), (1, 1)],
+        [(d, 1_000_000) for d in range(201)],
+        [(0, 3), (1, 3), (2, 3), (3, 3), (0, 3), (1, 3)],
+    ]
+    for n, deepest in ((12, 3), (200, 12), (5000, 200)):
+        things = [(0, rng.randint(0, 1000))]
+        while len(things) < n:
+            depth = min(things[-1][0] + 1, deepest) if rng.random() < 0.6 else rng.randint(0, things[-1][0])
+            things.append((depth, rng.randint(0, 1000)))
+        cases.append(things)
+    return [_lines([len(things)], *things) for things in cases]
+
+
+def _hanging_pictures(rng: random.Random) -> Inputs:
+    cases = [
+        ([7], 1, 0),
+        ([7], 60, 100_000),
+        ([1, 2, 3, 4], 1, 5),
+        ([1, 2, 3, 4], 4, 0),
+        ([5, 5, 5, 5, 5], 2, 3),
+        ([1, 1, 9, 9, 1, 1], 6, 20),
+        ([1, 1, 9, 9, 1, 1], 6, 2),
+        ([3, 8, 3, 8, 3, 8], 3, 12),
+    ]
+    cases += [(_ints(rng, n, 1, 30), most, fee) for n, most, fee in ((10, 4, 25), (18, 6, 40), (60, 60, 200))]
+    cases.append((_ints(rng, 3000, 1, 10_000), 60, 60_000))
+    return [_call(*c) for c in cases]
+
+
+def _night_bus(rng: random.Random) -> Inputs:
+    cases: list[tuple[int, list[tuple[int, int, int]]]] = [
+        (2, []),
+        (2, [(2, 1, 1)]),
+        (2, [(1, 2, 7), (1, 2, 8)]),
+        (3, [(1, 2, 5), (2, 3, 5), (1, 3, 19)]),
+        (3, [(1, 2, 5), (2, 3, 5), (1, 3, 13)]),
+        (5, [(1, 2, 2), (2, 3, 2), (3, 5, 2), (1, 4, 1), (4, 5, 9)]),
+        (4, [(1, 2, 3), (3, 4, 3)]),
+        (4, [(1, 2, 1_000_000), (2, 3, 1_000_000), (3, 4, 1_000_000)]),
+    ]
+    for n, m in ((8, 14), (60, 150), (4000, 10_000)):
+        order = list(range(2, n))
+        rng.shuffle(order)
+        path = [1, *order, n]
+        step = 1 + 2000 // n
+        # A cheap long path through all towns, shuffled, plus dearer short cuts: many rides, many relaxations.
+        lines = [(a, b, rng.randint(step, 4 * step)) for a, b in pairwise(path)]
+        while len(lines) < m:
+            i = rng.randrange(n - 1)
+            j = min(n - 1, i + rng.randint(2, 40))
+            if i < j:
+                lines.append((path[i], path[j], rng.randint(2, 5) * step * (j - i)))
+        rng.shuffle(lines)
+        cases.append((n, lines))
+    return [_lines([n, len(lines)], *lines) for n, lines in cases]
+
+
+def _workshop_order(rng: random.Random) -> Inputs:
+    def case(n: int, longest: int, saving: int) -> str:
+        rows = [[0 if i == j else rng.randint(0, saving) for j in range(n)] for i in range(n)]
+        return _lines([n], _ints(rng, n, 1, longest), *rows)
+
+    sizes = ((2, 9, 9), (3, 20, 10), (4, 10, 30), (6, 50, 12), (8, 100, 20), (10, 1000, 150), (13, 300, 40))
+    out = [
+        _lines([1], [1000], [0]),
+        _lines([2], [1, 1], [0, 1000], [1000, 0]),
+        _lines([3], [6, 6, 6], *[[0, 0, 0]] * 3),
+    ]
+    return out + [case(*size) for size in (*sizes, (14, 1000, 130), (14, 1000, 1000))]
+
+
+_GENERATORS: dict[str, Callable[[random.Random], Inputs]] = {
+    "loud_words": _loud_words,
+    "tea_orders": _tea_orders,
+    "quiet_stretch": _quiet_stretch,
+    "goal_streak": _goal_streak,
+    "robot_bumps": _robot_bumps,
+    "coldest_so_far": _coldest_so_far,
+    "lift_log": _lift_log,
+    "two_stands": _two_stands,
+    "name_tags": _name_tags,
+    "parcel_lockers": _parcel_lockers,
+    "packing_list": _packing_list,
+    "hanging_pictures": _hanging_pictures,
+    "night_bus": _night_bus,
+    "workshop_order": _workshop_order,
+}

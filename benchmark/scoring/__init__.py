@@ -1,0 +1,1 @@
+"""Decides, with hidden tests and on an executor of its own, whether a program is right."""
