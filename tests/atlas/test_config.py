@@ -1,0 +1,234 @@
+"""Every key of atlas.conf: that it exists, is documented, can be set both ways, and steers what it says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atlas import models
+from atlas.config import Settings, load
+from atlas.embedded import executor_server, llama_server
+from atlas.embedded.stack import Children
+from atlas.errors import ConfigError
+from atlas.models import ModelFile
+
+EXAMPLE = Path(__file__).parents[2] / "atlas.conf.example"
+MODEL = ModelFile(Path("/nowhere/m.gguf"), "0" * 64, "m")
+KEYS = [name.upper() for name in Settings.model_fields]
+
+
+def argument(settings: Settings, flag: str) -> str:
+    command = llama_server.arguments(settings, MODEL)
+    return command[command.index(flag) + 1]
+
+
+async def embedded(settings: Settings) -> set[str]:
+    """Names of the servers a stack would start."""
+    return {part.name for part in await Children(settings, MODEL)._wanted()}
+
+
+def resolved_name(settings: Settings) -> str:
+    return str(models.models_dir_of(settings) / models.named(settings.model).file)
+
+
+# key: (value as written, what it steers, what that must be then)
+EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
+    "MODEL": ("smollm2-135m", lambda s: Path(resolved_name(s)).name, "smollm2-135m-instruct-q4_1.gguf"),
+    "MODEL_PATH": ("/m/own.gguf", lambda s: s.model_path, Path("/m/own.gguf")),
+    "DATA_DIR": ("/d", lambda s: (s.run_dir, models.models_dir_of(s)), (Path("/d/run"), Path("/d/models"))),
+    "GPU_DEVICE": (
+        "1",
+        lambda s: (argument(s, "--gpu-layers"), llama_server.environment(s)["CUDA_VISIBLE_DEVICES"]),
+        ("999", "1"),
+    ),
+    "CONTEXT_TOKENS": ("4096", lambda s: argument(s, "--ctx"), "4096"),
+    "SLOTS": ("7", lambda s: argument(s, "--slots"), "7"),
+    "THREADS": ("3", lambda s: argument(s, "--threads"), "3"),
+    "HOST": ("0.0.0.0", lambda s: (s.host, s.gateway_url), ("0.0.0.0", "http://127.0.0.1:8400")),
+    "PORT": (
+        "9000",
+        lambda s: [s.service_port(n) for n in ("gateway", "planner", "lens", "sandbox", "repair")],
+        [9000, 9001, 9002, 9003, 9004],
+    ),
+    "REDIS_URL": ("redis://r:6379/0", lambda s: s.redis_url, "redis://r:6379/0"),
+    "LLAMA_URL": ("http://l:8080", lambda s: s.llama_url, "http://l:8080"),
+    "EXECUTOR_URL": ("unix:/e.sock", lambda s: s.executor_url, "unix:/e.sock"),
+    "SANDBOX_JOBS": (
+        "5",
+        lambda s: executor_server.arguments(s, Path("/e.sock")),
+        ["--uds", "/e.sock", "--jobs", "5"],
+    ),
+    "TASK_DEADLINE_SECONDS": ("12.5", lambda s: s.task_deadline_seconds, 12.5),
+    "LOG_LEVEL": ("debug", lambda s: s.log_level, "debug"),
+}
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory without an atlas.conf."""
+    monkeypatch.chdir(tmp_path)
+
+
+def conf(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "some.conf"
+    path.write_text(text)
+    return path
+
+
+def test_the_example_documents_every_key_and_no_other() -> None:
+    keys = re.findall(r"^([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)
+    assert sorted(keys) == sorted(KEYS)
+    assert sorted(EFFECTS) == sorted(KEYS)
+
+
+def test_every_key_of_the_example_has_a_comment_above() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    bare = [b for a, b in itertools.pairwise(lines) if re.match(r"[A-Z_]+=", b) and a[:2] != "# "]
+    assert bare == []
+
+
+def test_the_example_holds_the_defaults() -> None:
+    loaded = load(EXAMPLE, {})
+    assert loaded == Settings(data_dir=EXAMPLE.parent / "data")
+
+
+def test_a_shell_reads_the_example_as_we_do() -> None:
+    script = f"set -aeu; . {EXAMPLE}; env"
+    shown = subprocess.run(["sh", "-c", script], env={}, capture_output=True, text=True, check=True).stdout
+    shell = dict(line.split("=", 1) for line in shown.splitlines())
+    ours = load(None, {f"ATLAS_{key}": shell[key] for key in KEYS})
+    assert ours == load(EXAMPLE, {}).model_copy(update={"data_dir": Path.cwd() / "data"})
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_in_the_file_has_its_effect(key: str, tmp_path: Path) -> None:
+    value, effect, wanted = EFFECTS[key]
+    assert effect(Settings()) != wanted
+    assert effect(load(conf(tmp_path, f"{key}={value}\n"), {})) == wanted
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_variable_overrides_the_file(key: str, tmp_path: Path) -> None:
+    value, effect, wanted = EFFECTS[key]
+    default = re.search(rf"^{key}=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert default is not None
+    path = conf(tmp_path, f"{key}={default[1]}\n")
+    assert effect(load(path, {f"ATLAS_{key}": value})) == wanted
+
+
+@pytest.mark.parametrize(
+    ("key", "part"), [("REDIS_URL", "redis"), ("LLAMA_URL", "llama"), ("EXECUTOR_URL", "executor")]
+)
+async def test_a_url_keeps_the_embedded_server_from_starting(key: str, part: str) -> None:
+    everything = {"redis", "llama", "executor"}
+    assert await embedded(load(None, {})) == everything
+    assert await embedded(load(None, {f"ATLAS_{key}": EFFECTS[key][0]})) == everything - {part}
+    assert await embedded(load(None, {f"ATLAS_{key}": ""})) == everything
+
+
+def test_zero_means_as_many_as_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    settings = load(None, {"ATLAS_THREADS": "0", "ATLAS_SANDBOX_JOBS": "0"})
+    assert (settings.generation_threads, settings.execution_jobs) == (4, 8)
+
+
+def test_no_gpu_hides_every_gpu() -> None:
+    settings = load(None, {})
+    assert argument(settings, "--gpu-layers") == "0"
+    assert llama_server.environment(settings)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_draft_model_is_used_on_a_gpu_only() -> None:
+    drafted = ModelFile(Path("/m.gguf"), "0" * 64, "m", draft=Path("/d.gguf"))
+    assert "--draft" not in llama_server.arguments(load(None, {}), drafted)
+    assert "--draft" in llama_server.arguments(load(None, {"ATLAS_GPU_DEVICE": "0"}), drafted)
+
+
+def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "secret")
+    environment = llama_server.environment(Settings())
+    assert environment["OMP_WAIT_POLICY"] == "passive"
+    assert "SOME_API_KEY" not in environment
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n# a comment\n\nPORT=70000\n", r"line 4: PORT='70000': .*less than or equal to 65530"),
+        ("SLOTS=many\n", r"line 1: SLOTS='many'"),
+        ("GPU_DEVICE=-1\n", r"line 1: GPU_DEVICE='-1'"),
+        ("LOG_LEVEL=loud\n", r"line 1: LOG_LEVEL='loud'"),
+        ("PROT=1\n", r"line 1: unknown key PROT; did you mean PORT\?"),
+        ("ZZZZZZ=1\n", r"line 1: unknown key ZZZZZZ; see atlas\.conf\.example"),
+        ("PORT=1\n\nSLOTS=2\nPORT=2\n", r"line 4: PORT is set twice \(first: .*line 1\)"),
+        ("PORT = 1\n", r"line 1: not a KEY=value line a shell can read: 'PORT = 1'"),
+        ("PORT\n", r"line 1: not a KEY=value line"),
+        ("MODEL_PATH=/my models/m.gguf\n", r"line 1: not a KEY=value line .*quotes"),
+        ("SLOTS=2\nMODEL='x\n", r"line 2: not a KEY=value line"),
+        ("REDIS_URL=redis://h/0?a=1&b=2\n", r"line 1: not a KEY=value line"),
+    ],
+)
+def test_an_error_names_the_key_and_the_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(conf(tmp_path, text), {})
+
+
+def test_an_error_in_a_variable_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match=r"environment variable ATLAS_PORT: PORT='x'"):
+        load(None, {"ATLAS_PORT": "x"})
+    with pytest.raises(ConfigError, match=r"environment variable ATLAS_SLOT: unknown key SLOT.*SLOTS"):
+        load(None, {"ATLAS_SLOT": "1"})
+
+
+def test_the_variables_of_the_test_suite_are_no_settings() -> None:
+    assert load(None, {"ATLAS_TEST_MODELS": "/x"}) == load(None, {})
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path / "none.conf", {})
+    with pytest.raises(ConfigError, match="ATLAS_CONF names"):
+        load(None, {"ATLAS_CONF": str(tmp_path / "none.conf")})
+
+
+def test_a_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.conf").write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path / "bad.conf", {})
+
+
+# ---------------------------------------------------------------- where things are
+
+
+def test_the_file_of_the_working_directory_is_read_unless_atlas_conf_names_one(tmp_path: Path) -> None:
+    (tmp_path / "atlas.conf").write_text("PORT=1111\n")
+    other = conf(tmp_path, "PORT=2222\n")
+    assert load(None, {}).port == 1111
+    assert load(None, {"ATLAS_CONF": str(other)}).port == 2222
+
+
+def test_relative_paths_of_the_file_are_relative_to_it_and_of_variables_to_us(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc" / "atlas.conf"
+    path.write_text("DATA_DIR=d\n")
+    assert load(path, {}).data_dir == tmp_path / "etc" / "d"
+    assert load(path, {"ATLAS_DATA_DIR": "d"}).data_dir == Path.cwd() / "d"
+
+
+def test_quoting_is_the_shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE", "/w")
+    text = 'export MODEL="m x"  # a comment\nMODEL_PATH="$WHERE/a b.gguf"\nDATA_DIR=\'/d$WHERE\'\n'
+    loaded = load(conf(tmp_path, text), {})
+    assert (loaded.model, loaded.model_path, loaded.data_dir) == (
+        "m x",
+        Path("/w/a b.gguf"),
+        Path("/d$WHERE"),
+    )
