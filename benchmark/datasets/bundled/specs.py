@@ -1,8 +1,7 @@
 """What the bundled tasks say: statements of our own, and the inputs of their public examples.
 
-Outputs are nowhere here: `build.py` computes them with the reference programs and appends the examples to
-the statements, so that text and tests cannot disagree. The order is the file's: the first eight are a fair
-mix for a small model.
+`build.py` computes outputs with the reference programs and appends the examples to the statements, so that
+text and tests cannot disagree. The order is the file's: the first eight are a fair mix for a small model.
 """
 
 from __future__ import annotations
@@ -12,14 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spec:
-    """One task without its outputs. `starter` is empty for stdin tasks; its method is the entry point."""
+    """One task without its outputs. `method` is the signature of Solution's method, empty for stdin tasks."""
 
     id: str
     title: str
     difficulty: str
     statement: str
     public: tuple[str, ...]
-    starter: str = ""
+    method: str = ""
+
+    @property
+    def starter(self) -> str:
+        """The starter code as LiveCodeBench writes it."""
+        return f"class Solution:\n    def {self.method}:\n        " if self.method else ""
 
 
 SPECS = (
@@ -27,7 +31,7 @@ SPECS = (
         id="loud_words",
         title="Loud Words",
         difficulty="easy",
-        starter="class Solution:\n    def loudWords(self, text: str) -> int:\n        ",
+        method="loudWords(self, text: str) -> int",
         statement="""\
 A chat program wants to know how loud a message is.
 
@@ -74,9 +78,7 @@ Constraints
         id="quiet_stretch",
         title="Quiet Stretch",
         difficulty="medium",
-        starter=(
-            "class Solution:\n    def quietStretch(self, noise: List[int], budget: int) -> int:\n        "
-        ),
+        method="quietStretch(self, noise: List[int], budget: int) -> int",
         statement="""\
 A recorder measured the noise in a forest once per minute: noise[i] is the noise in minute i. A biologist \
 wants to cut out one recording made of consecutive minutes whose total noise is at most budget.
@@ -162,9 +164,7 @@ The commands are between 1 and 5000 letters long.""",
         id="coldest_so_far",
         title="Coldest So Far",
         difficulty="easy",
-        starter=(
-            "class Solution:\n    def coldestSoFar(self, temperatures: List[int]) -> List[int]:\n        "
-        ),
+        method="coldestSoFar(self, temperatures: List[int]) -> List[int]",
         statement="""\
 A weather station writes down one temperature each day. For every day it also shows the coldest temperature \
 seen so far: the smallest of all temperatures from the first day up to and including that day.
@@ -212,7 +212,7 @@ Constraints
         id="two_stands",
         title="Two Food Stands",
         difficulty="medium",
-        starter="class Solution:\n    def twoStands(self, sales: List[int], gap: int) -> int:\n        ",
+        method="twoStands(self, sales: List[int], gap: int) -> int",
         statement="""\
 A street has places for food stands in a row, numbered from 0. A stand at place i earns sales[i] coins (this \
 can be negative: the stand makes a loss). You must open exactly two stands, and they may not be too close: \
@@ -233,9 +233,7 @@ A solution that tries every pair of places is too slow for the largest tests."""
         id="name_tags",
         title="Name Tags",
         difficulty="easy",
-        starter=(
-            "class Solution:\n    def nameTags(self, names: List[str], width: int) -> List[str]:\n        "
-        ),
+        method="nameTags(self, names: List[str], width: int) -> List[str]",
         statement="""\
 A printer makes name tags that are exactly width characters wide.
 
@@ -319,10 +317,7 @@ Constraints
         id="hanging_pictures",
         title="Hanging Pictures",
         difficulty="hard",
-        starter=(
-            "class Solution:\n"
-            "    def hangingPictures(self, heights: List[int], most: int, fee: int) -> int:\n        "
-        ),
+        method="hangingPictures(self, heights: List[int], most: int, fee: int) -> int",
         statement="""\
 A gallery hangs its pictures on rails. The pictures have a fixed order, and heights[i] is the height of \
 picture i. Each rail carries a group of consecutive pictures: at least one and at most most of them. Every \
