@@ -5,6 +5,7 @@ It runs other people's programs, so it inherits none of our environment but the 
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,9 @@ class ExecutorServer:
         self.child.stop()
 
 
-def arguments(settings: Settings, socket: Path) -> list[str]:
+def arguments(settings: Settings, path: Path) -> list[str]:
     """Return the child's arguments for these settings."""
-    return ["--uds", str(socket), "--jobs", str(settings.execution_jobs)]
+    return ["--uds", str(path), "--jobs", str(settings.execution_jobs)]
 
 
 def launch(settings: Settings, *, name: str = "executor") -> ExecutorServer:
@@ -48,11 +49,11 @@ def launch(settings: Settings, *, name: str = "executor") -> ExecutorServer:
         StartupError: the process cannot be started.
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    socket = short_socket(settings.run_dir, f"{name}.sock")
-    socket.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "services.sandbox.executor", *arguments(settings, socket)]
+    path = short_socket(settings.run_dir, f"{name}.sock")
+    path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "services.sandbox.executor", *arguments(settings, path)]
     child = Child.spawn(name, command, settings.run_dir, env=plain_environment())
-    return ExecutorServer(url=f"unix:{socket}", socket=socket, child=child)
+    return ExecutorServer(url=f"unix:{path}", socket=path, child=child)
 
 
 def start(settings: Settings, *, name: str = "executor") -> ExecutorServer:
@@ -66,11 +67,14 @@ def start(settings: Settings, *, name: str = "executor") -> ExecutorServer:
     return server
 
 
-def _ready(socket: Path) -> bool:
-    import httpx
-
+def _ready(path: Path) -> bool:
+    # By hand: httpcore leaves its socket open when a unix socket refuses the connection.
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=5.0) as client:
-            return client.get("http://executor/readyz").status_code == 200
-    except httpx.TransportError:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5.0)
+            connection.connect(str(path))
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: executor\r\nConnection: close\r\n\r\n")
+            status = connection.recv(64)
+    except OSError:
         return False
+    return status.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))

@@ -95,11 +95,16 @@ class Child:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
+    def how_ended(self) -> str:
+        """Say how the process ended."""
+        code = self.popen.returncode
+        return f"{self.name} " + (
+            f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"exited with {code}"
+        )
+
     def ended(self) -> str:
         """Say how the process ended, with the end of its log."""
-        code = self.popen.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"exited with {code}"
-        return f"{self.name} {how}; the end of {self.log_path}:\n{self.tail()}"
+        return f"{self.how_ended()}; the end of {self.log_path}:\n{self.tail()}"
 
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Return as soon as `ready()` is true; on failure the child has been stopped.

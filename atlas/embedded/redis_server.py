@@ -17,6 +17,7 @@ from atlas.embedded.process import Child, plain_environment, short_socket
 from atlas.errors import StartupError
 
 SERVER_NAMES = ("redis-server", "valkey-server")
+LOCK_PATIENCE_S = 5.0  # for a killed stack's server to die
 READY_TIMEOUT_S = 60.0  # replaying a large append-only file takes a while
 INSTALL_HINT = (
     "no redis-server or valkey-server found: install one (`apt-get install redis-server`), "
@@ -105,13 +106,13 @@ def _argv(binary: Path, path: Path, run_dir: Path) -> list[str]:
     # fmt: on
 
 
-def _lock_files(run_dir: Path, patience_s: float = 5.0) -> int:
+def _lock_files(run_dir: Path) -> int:
     """Take the lock that the server process itself will hold, so two never write one append-only file.
 
     After `kill -9` of a stack its server may need a moment to die: hence the patience.
     """
     descriptor = os.open(run_dir / "redis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

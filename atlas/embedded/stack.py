@@ -168,7 +168,7 @@ class Children:
                     f"{part.name} failed {count} times in {RAPID_WINDOW_S:.0f} s; giving up. Last: {reason}"
                 )
             pause = min(BACKOFF_FIRST_S * 4 ** (count - 1), BACKOFF_MOST_S)
-            log.warning("%s; restarting it in %.1f s", reason.splitlines()[0], pause)
+            log.warning("%s; restarting it in %.1f s", reason.split("; ")[0], pause)
             await asyncio.sleep(pause)
             try:
                 part.server = part.launch(old)
