@@ -5,12 +5,20 @@ An expected output has no field here: comparison happens in the asker's process 
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
-from typing import Literal
+from typing import Literal, Protocol
 
-from pydantic import Field, model_validator
+import httpx
+from pydantic import Field, ValidationError, model_validator
 
 from atlas.contracts import MAX_CODE_CHARS, Contract, Limits
+from atlas.errors import ExecutorError
+
+RETRY_DELAYS_S = (0.1, 0.4, 1.5)
+CONNECT_S = 5.0
+QUEUE_S = 120.0
+_JSON = {"content-type": "application/json"}
 
 
 class RunStatus(str, Enum):
@@ -59,3 +67,80 @@ class ExecuteResponse(Contract):
 
     runs: tuple[Run, ...]
     isolation: str
+
+
+class Executor(Protocol):
+    """Whatever carries out runs: the client below, or `atlas.executor_fake.FakeExecutor`."""
+
+    async def execute(self, request: ExecuteRequest) -> ExecuteResponse:
+        """Run one program on its inputs."""
+        ...
+
+
+class ExecutorClient:
+    """Asks a sandbox executor over HTTP.
+
+    Args:
+        url: `http://host:port`, or `unix:/path/to/socket`.
+        transport: in place of the network, for tests.
+
+    A run has no effect outside itself, so whatever fails on the way is simply asked again.
+    """
+
+    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.url = url
+        if url.startswith("unix:"):
+            transport = transport or httpx.AsyncHTTPTransport(uds=url[len("unix:") :])
+            url = "http://executor"
+        self._http = httpx.AsyncClient(base_url=url, transport=transport, trust_env=False)
+
+    async def execute(self, request: ExecuteRequest) -> ExecuteResponse:
+        """Run one program on its inputs.
+
+        Raises:
+            ExecutorError: the executor cannot be reached, refused the request, or answered nonsense.
+        """
+        # Every run may go to its wall-clock limit, one after the other, behind other people's runs.
+        budget = QUEUE_S + len(request.inputs) * (2 * request.limits.time_s + 3)
+        timeout = httpx.Timeout(CONNECT_S, read=budget, write=budget)
+        body = request.model_dump_json().encode()
+        for delay in (*RETRY_DELAYS_S, None):
+            try:
+                response = await self._http.post("/v1/execute", content=body, headers=_JSON, timeout=timeout)
+            except httpx.TimeoutException as error:
+                raise ExecutorError(f"executor {self.url} did not answer: {error!r}") from error
+            except httpx.TransportError as error:
+                if delay is None:
+                    raise ExecutorError(f"cannot reach executor {self.url}: {error!r}") from error
+            else:
+                if response.status_code < 500 or delay is None:
+                    return self._read(response)
+            await asyncio.sleep(delay)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _read(self, response: httpx.Response) -> ExecuteResponse:
+        if response.status_code != httpx.codes.OK:
+            said = f"HTTP {response.status_code}: {response.text[:1000]}"
+            raise ExecutorError(f"executor {self.url} refused the request: {said}")
+        try:
+            return ExecuteResponse.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ExecutorError(f"executor {self.url} answered something else: {error}") from error
+
+    async def ready(self) -> str | None:
+        """None when the executor takes programs, else what is wrong (a readiness check)."""
+        try:
+            response = await self._http.get("/readyz", timeout=CONNECT_S)
+        except httpx.TransportError as error:
+            return f"cannot reach executor {self.url}: {error!r}"
+        return None if response.status_code == httpx.codes.OK else f"HTTP {response.status_code}"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> ExecutorClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
