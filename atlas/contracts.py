@@ -194,10 +194,13 @@ class Execution(Contract):
         return bool(self.results) and self.passed == len(self.results)
 
 
+Basis = Literal["passed_public_examples", "best_partial", "no_public_examples", "not_executed"]
+
+
 class Evidence(Contract):
     """Why this program was handed back."""
 
-    basis: Literal["passed_public_examples", "best_partial", "no_public_examples", "not_executed"]
+    basis: Basis
     public_passed: int
     public_total: int
     candidates: int

@@ -1,9 +1,8 @@
 """Journal and queue on one Redis: the only module that knows its keys.
 
-A task's journal is the stream `{atlas}:journal:<task>` with ids `N-0`; commands wait on
-`{atlas}:queue:<service>:<priority>`, one consumer group each. Finishing a command and issuing the next is
-one atomic script (`journal.lua`), which is what no queue library offers and why this is our own
-(docs/ARCHITECTURE.md). Redis 6.2 commands only.
+A journal is the stream `{atlas}:journal:<task>`; commands wait on `{atlas}:queue:<service>:<priority>`.
+Finishing a command and issuing the next is one atomic script (`journal.lua`), which no queue library offers:
+that is why this is our own (docs/ARCHITECTURE.md). Redis 6.2 commands only.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from typing import cast
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError  # noqa: A004
+from redis.exceptions import ResponseError
 
 from atlas.contracts import (
     PRIORITIES,
@@ -35,7 +32,7 @@ from atlas.contracts import (
     TaskSubmitted,
 )
 from atlas.pipeline import Step, advance
-from atlas.state import TaskState, fold
+from atlas.state import InvalidHistory, TaskState, fold
 
 GROUP = "workers"
 LEASE_S = 15.0
@@ -75,21 +72,6 @@ class Delivery:
     deliveries: int
 
 
-def connect(url: str) -> Redis:
-    """Return a client that rides out a restart of the server (about 30 s of retries).
-
-    Repeating an append is safe: its own checks refuse the second one.
-    """
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        protocol=2,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 35),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
-        health_check_interval=0,
-    )
-
-
 class Journal:
     """Typed access to journals, queues, deadlines and dead letters."""
 
@@ -99,8 +81,6 @@ class Journal:
         self._extend = redis.register_script(_EXTEND_LUA)
         self._states: dict[str, TaskState] = {}
         self._buffers: dict[str, list[Delivery]] = {}
-
-    # -------------------------------------------------------------- journals
 
     async def read(self, task: str, after: int = 0, block_ms: int | None = None) -> list[Entry]:
         """Return the entries with `seq > after`, waiting up to `block_ms` for the first."""
@@ -122,15 +102,15 @@ class Journal:
     async def submit(self, task: str, event: TaskSubmitted) -> bool:
         """Begin a journal; False if the task was submitted before (its first event stands)."""
         step = advance(TaskState(), [event])
-        return await self._append(task, TaskState(), step, once="submit") is Outcome.OK
+        return (await self._append(task, 0, step, "submit", None, None))[0] is Outcome.OK
 
     async def record(self, task: str, event: AnyEvent, once: str) -> Outcome:
         """Append an event that answers no command: a model call, a deadline, a cancellation."""
-        return await self._settle(task, [event], once, None, None)
+        return await self._settle(task, [event], once)
 
     async def finish(self, delivery: Delivery, events: list[AnyEvent]) -> Outcome:
         """Append a command's result, acknowledge it and issue what the brain wants next, in one step."""
-        return await self._settle(delivery.task, events, delivery.command.id, delivery, None)
+        return await self._settle(delivery.task, events, delivery.command.id, delivery)
 
     async def bury(self, delivery: Delivery) -> Outcome:
         """Give up on a command that was delivered too often: dead letter, failure and ack in one step."""
@@ -140,56 +120,61 @@ class Journal:
         return await self._settle(delivery.task, [event], delivery.command.id, delivery, letter)
 
     async def _settle(
-        self, task: str, events: list[AnyEvent], once: str, delivery: Delivery | None, bury: str | None
-    ) -> Outcome:
-        """Append, re-deciding on a fresh fold as often as someone else got there first."""
-        while True:
-            state = await self.state(task)
-            if state.closed or (delivery and state.done(delivery.command.id)):
-                step = Step(tuple(events), (), (), state)  # will be dropped by the script's own checks
-            else:
-                step = advance(state, events)
-            outcome = await self._append(task, state, step, once, delivery, bury)
-            if outcome is not Outcome.CONFLICT:
-                return outcome
-
-    async def _append(
         self,
         task: str,
-        state: TaskState,
-        step: Step,
+        events: list[AnyEvent],
         once: str,
-        delivery: Delivery | None = None,
+        held: Delivery | None = None,
         bury: str | None = None,
     ) -> Outcome:
+        """Append, re-deciding on a fresh fold as often as someone else got there first.
+
+        Raises:
+            InvalidHistory: if an event cannot follow, and not because its like is there already.
+        """
+        while True:
+            state = await self.state(task)
+            impossible: InvalidHistory | None = None
+            try:
+                step = advance(state, events)
+            except InvalidHistory as error:  # late or repeated, says the script's own check; else a bug
+                impossible, step = error, Step(tuple(events), (), (), state)
+            expected = -1 if impossible else state.seq
+            outcome, head = await self._append(task, expected, step, once, held, bury)
+            if outcome is not Outcome.CONFLICT:
+                return outcome
+            if impossible and head == state.seq:
+                raise impossible
+
+    async def _append(
+        self, task: str, expected: int, step: Step, once: str, held: Delivery | None, bury: str | None
+    ) -> tuple[Outcome, int]:
         submitted = step.state.task
         keys = [
             *(_key("journal", task), _key("marks", task), "{atlas}:deadlines", "{atlas}:tasks"),
-            *("{atlas}:late_tokens", "{atlas}:dead", delivery.queue if delivery else "-{atlas}"),
+            *("{atlas}:late_tokens", "{atlas}:dead", held.queue if held else "-{atlas}"),
         ]
         queues = [_queue(SERVICE_OF[c.kind], submitted.priority) for c in step.commands]
         calls = [e for e in step.events if isinstance(e, ModelCallFinished)]
+        commands = enumerate(step.commands, start=len(keys) + 1)
         request = {
             "task": task,
-            "expected": state.seq,
+            "expected": expected,
             "once": once,
             "events": [await self._encode(e) for e in step.events],
-            "commands": [
-                {"id": c.id, "body": c.model_dump_json(), "queue": len(keys) + i + 1}
-                for i, c in enumerate(step.commands)
-            ],
+            "commands": [{"id": c.id, "body": c.model_dump_json(), "queue": i} for i, c in commands],
             "revoked": step.revoked,
-            "delivery": {"group": GROUP, "id": delivery.entry} if delivery else None,
+            "delivery": {"group": GROUP, "id": held.entry} if held else None,
             "tokens": sum(choice.usage.tokens_out for call in calls for choice in call.choices),
-            "closes": step.closes,
+            "closes": step.state.closed is not None,
             "deadline_s": submitted.deadline_s,
             "bury": bury,
         }
         text = json.dumps({k: v for k, v in request.items() if v is not None})
-        outcome, _head = await self._script(keys=[*keys, *queues], args=[text])
-        if outcome == Outcome.OK and not step.closes:
+        outcome, head = await self._script(keys=[*keys, *queues], args=[text])
+        if outcome == Outcome.OK and not step.state.closed:
             self._remember(task, step.state)
-        return Outcome(outcome)
+        return Outcome(outcome), head
 
     def _remember(self, task: str, state: TaskState) -> None:
         self._states[task] = state
@@ -212,8 +197,6 @@ class Journal:
         return Entry(
             seq=int(entry_id.split("-")[0]), time=float(fields["t"]), event=_EVENT.validate_json(text)
         )
-
-    # -------------------------------------------------------------- queues
 
     async def open_queues(self, service: str) -> None:
         """Create the service's queues and their group; do nothing where they exist."""
@@ -285,8 +268,6 @@ class Journal:
             async for message in pubsub.listen():
                 if message["type"] == "message":
                     yield message["data"]
-
-    # -------------------------------------------------------------- the rest
 
     async def due(self) -> list[str]:
         """Return open tasks whose deadline has passed, by Redis's clock."""

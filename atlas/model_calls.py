@@ -21,7 +21,7 @@ async def call(
         ModelServerError: from the server.
         asyncio.CancelledError: if the task closed while the call ran.
     """
-    command = context.delivery.command.id
+    command = context.command.id
     call_id = f"{command}/{name}"
     if call_id in context.state.calls:
         return context.state.calls[call_id]

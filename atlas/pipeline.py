@@ -68,11 +68,6 @@ class Step:
     revoked: tuple[str, ...]
     state: TaskState
 
-    @property
-    def closes(self) -> bool:
-        """Whether the task ends with this step."""
-        return self.state.closed is not None
-
 
 def advance(state: TaskState, events: Sequence[AnyEvent]) -> Step:
     """Follow new events with what the brain makes of them: commands issued, commands revoked, or the end.

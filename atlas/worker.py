@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
-from atlas.contracts import AnyEvent, CommandFailed
+from atlas.contracts import AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
 from atlas.errors import BadInput, InfrastructureError, ModelServerError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
-from atlas.state import TaskState
+from atlas.pipeline import advance
+from atlas.state import TaskState, apply
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,15 @@ class BadOutput(Exception):
 
 @dataclass
 class Context:
-    """What a handler may know and do: the task's state as it was at pick-up, and recording model calls."""
+    """What a handler may know and do: its command, the task's state, and recording model calls.
 
-    delivery: Delivery
+    Without a journal (a direct REST call) events are only folded into `state`.
+    """
+
+    task: str
+    command: AnyCommand
     state: TaskState
-    journal: Journal
+    journal: Journal | None = None
     tokens_in_flight: int = 0
 
     async def record(self, event: AnyEvent, once: str) -> TaskState:
@@ -58,10 +63,18 @@ class Context:
         Raises:
             asyncio.CancelledError: if the task has closed meanwhile.
         """
-        if await self.journal.record(self.delivery.task, event, once) is Outcome.CLOSED:
+        if self.journal is None:
+            self.state = apply(self.state, event)
+            return self.state
+        if await self.journal.record(self.task, event, once) is Outcome.CLOSED:
             raise asyncio.CancelledError
-        self.state = await self.journal.state(self.delivery.task)
+        self.state = await self.journal.state(self.task)
         return self.state
+
+
+def direct(submitted: TaskSubmitted, command: AnyCommand) -> Context:
+    """Return the context of a command asked for over REST, outside any task."""
+    return Context("direct", command, advance(TaskState(), [submitted]).state)
 
 
 Handler = Callable[[Context], Awaitable["list[AnyEvent]"]]
@@ -119,7 +132,7 @@ class Worker:
         if state.closed or state.done(delivery.command.id):
             await self.journal.drop(delivery)
             return "unwanted"
-        context = Context(delivery, state, self.journal)
+        context = Context(delivery.task, delivery.command, state, self.journal)
         work = asyncio.create_task(self._answer(context))
         watch = asyncio.create_task(self._watch(delivery))
         try:
@@ -158,7 +171,7 @@ class Worker:
 
     async def _answer(self, context: Context) -> list[AnyEvent]:
         """Run the handler; wait and try again while the machinery is away, and make an event of a failure."""
-        command = context.delivery.command.id
+        command = context.command.id
         delay = 0.25
         while True:
             try:
@@ -170,11 +183,11 @@ class Worker:
             except InfrastructureError as error:
                 if isinstance(error, ModelServerError) and not error.retryable:
                     return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
-                log.warning("%s: %s waits: %s", context.delivery.task, command, error)
+                log.warning("%s: %s waits: %s", context.task, command, error)
             except RedisError:
                 raise
             except Exception as error:
-                log.exception("%s: %s failed", context.delivery.task, command)
+                log.exception("%s: %s failed", context.task, command)
                 detail = _detail(f"{type(error).__name__}: {error}")
                 return [CommandFailed(command=command, reason="handler_error", detail=detail)]
             await asyncio.sleep(delay)

@@ -1,0 +1,128 @@
+"""The REST contracts of the gateway: what clients send and get. Shared with the CLI and the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from atlas.contracts import (
+    Contract,
+    Entry,
+    Evidence,
+    Priority,
+    Problem,
+    TaskCancelled,
+    TaskDecided,
+    TaskFailed,
+    Usage,
+)
+from atlas.policy import Policy
+from atlas.state import TaskState, fold
+
+Status = Literal["running", "decided", "failed", "cancelled"]
+
+
+class SubmitRequest(Contract):
+    """`POST /v1/tasks`. `policy`: a name (`GET /v1/policies`) or a whole one; `seed` overrides its seed."""
+
+    problem: Problem
+    policy: str | Policy = "full"
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    priority: Priority = "p1"
+    deadline_s: float | None = Field(default=None, gt=0, le=86_400)
+
+
+class CommandFailure(Contract):
+    """A command that ended without a result; `infrastructure` when the machinery was at fault."""
+
+    command: str
+    reason: str
+    detail: str
+    infrastructure: bool
+
+
+class TaskView(Contract):
+    """`GET /v1/tasks/{id}`: where a task is, and in the end its one program with the evidence.
+
+    `seconds` runs from submission to the end (or the last event); `model_s` and `executor_s` are the parts
+    of it spent inside llama-server (its own timings) and the sandbox executor.
+    """
+
+    id: str
+    status: Status
+    policy: str
+    model: str
+    priority: Priority
+    submitted_at: float
+    seconds: float
+    events: int
+    usage: Usage
+    late_tokens: int = 0
+    model_s: float = 0.0
+    executor_s: float = 0.0
+    deadline_reached: bool = False
+    program: str | None = None
+    candidate: str | None = None
+    evidence: Evidence | None = None
+    error: str | None = None
+    infrastructure: bool = False
+    failures: tuple[CommandFailure, ...] = ()
+
+
+class TaskList(Contract):
+    """`GET /v1/tasks`, newest first; pass `next_before` as `before` for the next page."""
+
+    tasks: tuple[TaskView, ...]
+    next_before: float | None = None
+
+
+def view(task: str, entries: Sequence[Entry], late_tokens: int = 0) -> TaskView:
+    """Return a task as its (non-empty) journal tells it.
+
+    Raises:
+        InvalidHistory: if the journal is not a valid history.
+    """
+    state = fold(TaskState(), entries)
+    submitted = state.task
+    program = None
+    if isinstance(state.closed, TaskDecided):
+        program = state.candidates[state.closed.candidate].code
+    return TaskView(
+        id=task,
+        status=_status(state),
+        policy=submitted.policy.name,
+        model=submitted.pins.model,
+        priority=submitted.priority,
+        submitted_at=entries[0].time,
+        seconds=entries[-1].time - entries[0].time,
+        events=state.seq,
+        usage=state.usage,
+        late_tokens=late_tokens,
+        model_s=sum(call.server_s for call in state.calls.values()),
+        executor_s=sum(execution.seconds for execution in state.executions.values()),
+        deadline_reached=state.deadline_reached,
+        program=program,
+        candidate=state.closed.candidate if isinstance(state.closed, TaskDecided) else None,
+        evidence=state.closed.evidence if isinstance(state.closed, TaskDecided) else None,
+        error=state.closed.reason if isinstance(state.closed, TaskFailed) else None,
+        infrastructure=isinstance(state.closed, TaskFailed) and state.closed.infrastructure,
+        failures=tuple(
+            CommandFailure(
+                command=command,
+                reason=failure.reason,
+                detail=failure.detail,
+                infrastructure=failure.infrastructure,
+            )
+            for command, failure in state.failures.items()
+        ),
+    )
+
+
+def _status(state: TaskState) -> Status:
+    if state.closed is None:
+        return "running"
+    if isinstance(state.closed, TaskCancelled):
+        return "cancelled"
+    return "decided" if isinstance(state.closed, TaskDecided) else "failed"

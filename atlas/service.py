@@ -1,0 +1,157 @@
+"""What every service's FastAPI app has: settings, health, readiness, metrics, errors, a background worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
+
+from atlas.config import Settings, load
+from atlas.errors import AtlasError, ConfigError
+from atlas.journal import Journal
+from atlas.redis_client import connect
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], Awaitable["str | None"]]
+MAX_BODY_BYTES = 4_000_000
+
+
+@dataclass
+class Runtime:
+    """What a running service holds; `checks` say None when fine, else what is not."""
+
+    settings: Settings
+    stack: AsyncExitStack
+    checks: dict[str, Check] = field(default_factory=dict)
+    _journal: Journal | None = None
+
+    async def journal(self) -> Journal:
+        """Connect to the journal (once).
+
+        Raises:
+            ConfigError: if REDIS_URL is not set.
+        """
+        if self._journal is None:
+            redis = connect(required(self.settings.redis_url, "REDIS_URL"))
+            self.stack.push_async_callback(redis.aclose)
+            self._journal = Journal(redis)
+            self.checks["redis"] = self._ping
+        return self._journal
+
+    async def _ping(self) -> str | None:
+        try:
+            await asyncio.wait_for((await self.journal()).redis.ping(), 3)
+        except (RedisError, asyncio.TimeoutError) as error:
+            return f"Redis cannot be reached: {type(error).__name__}"
+        return None
+
+    def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` until the service stops; readiness tells if it died."""
+        task = asyncio.ensure_future(work())
+
+        async def alive() -> str | None:
+            return f"{name} has stopped; see the log" if task.done() else None
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        def report(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and (error := done.exception()):
+                log.error("%s died", name, exc_info=error)
+
+        task.add_done_callback(report)
+        self.checks[name] = alive
+        self.stack.push_async_callback(stop)
+
+
+Setup = Callable[[FastAPI, Runtime], Awaitable[None]]
+
+
+def required(value: str | None, key: str) -> str:
+    """Return a setting that this service cannot do without.
+
+    Raises:
+        ConfigError: naming the key and the two ways to set it.
+    """
+    if value is None:
+        raise ConfigError(f"{key} is not set: set it in atlas.conf or as ATLAS_{key}, or run `atlas up`")
+    return value
+
+
+def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAPI:
+    """Return the service's app. Without `settings` they are read when the app starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.runtime = Runtime(settings or load(), stack)
+            await setup(app, app.state.runtime)
+            yield
+
+    app = FastAPI(title=f"ATLAS {name}", lifespan=lifespan)
+    add_errors(app)
+
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """Answer as long as the process serves requests."""
+        return {"status": "ok", "service": name}
+
+    @app.get("/readyz", tags=["health"])
+    async def readyz(request: Request) -> JSONResponse:
+        """503 with the reasons while something the service needs is missing."""
+        checks: dict[str, Check] = request.app.state.runtime.checks
+        problems = {key: problem for key, check in checks.items() if (problem := await check())}
+        body = {"status": "unready" if problems else "ready", "service": name, "problems": problems}
+        return JSONResponse(body, status_code=503 if problems else 200)
+
+    @app.get("/metrics", tags=["health"])
+    async def metrics() -> Response:
+        """Return Prometheus metrics of this process."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def add_errors(app: FastAPI) -> None:
+    """Answer every error as problem+json (RFC 9457) that says what to mend and leaks nothing."""
+
+    @app.exception_handler(AtlasError)
+    async def atlas_error(_: Request, error: AtlasError) -> JSONResponse:
+        return problem(error.status, error.title, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = [
+            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in found[:5])
+        return problem(422, "Bad input", detail, errors=found)
+
+    @app.exception_handler(RedisError)
+    async def redis_error(_: Request, error: RedisError) -> JSONResponse:
+        log.error("Redis failed: %s", error)
+        return problem(503, "Infrastructure failure", "the journal cannot be reached; try again shortly")
+
+    @app.middleware("http")
+    async def limit_body(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            return problem(413, "Body too large", f"send at most {MAX_BODY_BYTES:,} bytes")
+        return await call_next(request)
+
+
+def problem(status: int, title: str, detail: str, **more: object) -> JSONResponse:
+    """Return a problem+json answer."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")

@@ -1,0 +1,1 @@
+"""The services: hands that carry out commands. They import `atlas`, never each other."""

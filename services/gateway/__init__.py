@@ -1,0 +1,1 @@
+"""Gateway: the REST API, the only service the outside speaks to."""

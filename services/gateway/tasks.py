@@ -1,0 +1,95 @@
+"""The life of a task as clients see it: submitted once, looked at, cancelled, ended."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from atlas.api import SubmitRequest, TaskList, TaskView, view
+from atlas.contracts import Pins, TaskCancelled, TaskSubmitted
+from atlas.errors import Conflict, NotFound
+from atlas.journal import Journal
+from atlas.llama import ModelServer
+from atlas.pipeline import PIPELINE_VERSION
+from atlas.policy import Policy, named
+from atlas.prompts import PROMPTS_SHA256
+
+
+class Tasks:
+    """Task operations over the journal."""
+
+    def __init__(self, journal: Journal, server: ModelServer, deadline_s: float) -> None:
+        self.journal = journal
+        self._server = server
+        self._deadline_s = deadline_s
+
+    async def submit(self, body: SubmitRequest, key: str | None) -> tuple[TaskView, bool]:
+        """Begin a task, or find the one this idempotency key began; True if it is new.
+
+        Raises:
+            Conflict: if the key was used with another body.
+            NotFound: if there is no policy of that name.
+            ModelServerError: if the model server, whose model is pinned, cannot be asked.
+        """
+        task = hashlib.sha256(key.encode()).hexdigest()[:32] if key else uuid.uuid4().hex
+        if known := await self._submission(task):
+            _same(known, body, self._deadline_s)
+            return await self.get(task), False
+        pins = Pins(
+            pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await self._server.model()
+        )
+        event = TaskSubmitted(pins=pins, **_asked(body, self._deadline_s))
+        new = await self.journal.submit(task, event)
+        if not new and (known := await self._submission(task)):
+            _same(known, body, self._deadline_s)
+        return await self.get(task), new
+
+    async def _submission(self, task: str) -> TaskSubmitted | None:
+        return (await self.journal.state(task)).submitted
+
+    async def get(self, task: str) -> TaskView:
+        """Return a task.
+
+        Raises:
+            NotFound: if there is none of that id.
+        """
+        entries = await self.journal.read(task)
+        if not entries:
+            raise NotFound(f"no task '{task}'")
+        return view(task, entries, await self.journal.late_tokens(task))
+
+    async def list(self, limit: int, before: float | None) -> TaskList:
+        """Return tasks, newest first."""
+        rows = await self.journal.tasks(limit, before)
+        tasks = tuple([await self.get(task) for task, _ in rows])
+        return TaskList(tasks=tasks, next_before=rows[-1][1] if len(rows) == limit else None)
+
+    async def cancel(self, task: str) -> TaskView:
+        """End a task; a task that has ended stays as it is.
+
+        Raises:
+            NotFound: if there is none of that id.
+        """
+        await self.get(task)
+        await self.journal.record(task, TaskCancelled(), once="cancel")
+        return await self.get(task)
+
+
+def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:
+    """Return the part of TaskSubmitted that the caller decides."""
+    policy: Policy = named(body.policy) if isinstance(body.policy, str) else body.policy
+    if body.seed is not None:
+        policy = policy.model_copy(update={"seed": body.seed})
+    return {
+        "problem": body.problem,
+        "policy": policy,
+        "priority": body.priority,
+        "deadline_s": body.deadline_s or deadline_s,
+    }
+
+
+def _same(known: TaskSubmitted, body: SubmitRequest, deadline_s: float) -> None:
+    asked = _asked(body, deadline_s)
+    differ = sorted(key for key, value in asked.items() if getattr(known, key) != value)
+    if differ:
+        raise Conflict(f"this Idempotency-Key was used with another {', '.join(differ)}; use a new key")

@@ -1,0 +1,1 @@
+"""Lens: energies, and the choice of the one program."""

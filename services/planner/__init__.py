@@ -1,0 +1,1 @@
+"""Planner: plans and candidate programs from the model."""

@@ -1,0 +1,75 @@
+"""Planner service: `uvicorn services.planner.app:app`. Needs REDIS_URL and LLAMA_URL."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+
+from atlas.config import Settings
+from atlas.contracts import Candidate, Contract, Generate, MakePlans, Pins, Plan, Problem, TaskSubmitted
+from atlas.llama import LlamaClient, ModelServer
+from atlas.pipeline import PIPELINE_VERSION
+from atlas.policy import Policy
+from atlas.prompts import PROMPTS_SHA256
+from atlas.service import Runtime, create_service, required
+from atlas.worker import Worker, direct
+from services.planner.plan_search import make_plans
+from services.planner.sampling import generate
+from services.planner.worker import handler
+
+
+class DirectRequest(Contract):
+    """A problem and how to spend on it, outside any task."""
+
+    problem: Problem
+    policy: Policy = Policy(name="direct")
+
+
+async def _setup(app: FastAPI, runtime: Runtime) -> None:
+    server = LlamaClient(required(runtime.settings.llama_url, "LLAMA_URL"))
+    runtime.stack.push_async_callback(server.aclose)
+    runtime.checks["llama-server"] = server.ready
+    # Admission: no more tasks generate at once than the server has slots, so that each keeps its cache.
+    worker = Worker("planner", await runtime.journal(), handler(server), concurrency=runtime.settings.slots)
+    runtime.background("worker", worker.run)
+    app.state.server = server
+
+
+async def _server(request: Request) -> ModelServer:
+    server: ModelServer = request.app.state.server
+    return server
+
+
+Server = Annotated[ModelServer, Depends(_server)]
+
+
+async def _submitted(body: DirectRequest, server: ModelServer) -> TaskSubmitted:
+    model = await server.model()
+    pins = Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=model)
+    return TaskSubmitted(problem=body.problem, policy=body.policy, pins=pins, deadline_s=3600)
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    """Return the planner's app."""
+    app = create_service("planner", _setup, settings)
+
+    @app.post("/v1/plans")
+    async def plans(body: DirectRequest, server: Server) -> list[Plan]:
+        """Plan without solving: `policy.plans` plans (at least one)."""
+        command = MakePlans(id="plans", n=max(1, body.policy.plans))
+        return list(
+            (await make_plans(direct(await _submitted(body, server), command), server, command)).plans
+        )
+
+    @app.post("/v1/candidates")
+    async def candidates(body: DirectRequest, server: Server) -> list[Candidate]:
+        """Draw `policy.k` candidates from the problem alone, unexecuted."""
+        command = Generate(id="generate:0", first=0, n=body.policy.k)
+        context = direct(await _submitted(body, server), command)
+        return [event.candidate for event in await generate(context, server, command)]
+
+    return app
+
+
+app = create()

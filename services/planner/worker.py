@@ -1,0 +1,23 @@
+"""Planner: commands to events."""
+
+from __future__ import annotations
+
+from atlas.contracts import AnyEvent, Generate, MakePlans
+from atlas.llama import ModelServer
+from atlas.worker import Context, Handler
+from services.planner.plan_search import make_plans
+from services.planner.sampling import generate
+
+
+def handler(server: ModelServer) -> Handler:
+    """Return the planner's handler over a model server."""
+
+    async def handle(context: Context) -> list[AnyEvent]:
+        command = context.command
+        if isinstance(command, MakePlans):
+            return [await make_plans(context, server, command)]
+        if isinstance(command, Generate):
+            return [*await generate(context, server, command)]
+        raise TypeError(f"not a planner command: {command.kind}")
+
+    return handle

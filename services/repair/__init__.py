@@ -1,0 +1,1 @@
+"""Repair: mends failing candidates (not built yet, and says so)."""

@@ -1,0 +1,139 @@
+"""Shared by the pipeline and journal tests: submissions, and answers a service could give to a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from hypothesis import strategies as st
+
+from atlas.contracts import (
+    AnyCommand,
+    AnyEvent,
+    Candidate,
+    CandidateGenerated,
+    CandidateScored,
+    Choice,
+    CommandFailed,
+    Energy,
+    Evidence,
+    Example,
+    Execute,
+    Execution,
+    ExecutionFinished,
+    Generate,
+    MakePlans,
+    ModelCallFinished,
+    Pins,
+    Plan,
+    PlanMade,
+    Problem,
+    SamplingParams,
+    Score,
+    Select,
+    TaskDecided,
+    TaskSubmitted,
+    TestResult,
+    Unavailable,
+    Usage,
+    Verdict,
+)
+from atlas.pipeline import programs
+from atlas.policy import Policy
+from atlas.state import TaskState
+
+T = TypeVar("T")
+SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
+USAGE = Usage(tokens_in=10, tokens_out=5)
+
+
+def submission(policy: Policy, *, examples: int = 2, weights: str | None = None) -> TaskSubmitted:
+    pairs = tuple(Example(input=str(i), output=str(i)) for i in range(examples))
+    return TaskSubmitted(
+        problem=Problem(statement="Echo the number.", examples=pairs),
+        policy=policy,
+        pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="fake", lens_weights=weights),
+        deadline_s=600,
+    )
+
+
+def policies() -> st.SearchStrategy[Policy]:
+    return st.builds(
+        Policy,
+        name=st.just("random"),
+        k=st.integers(1, 5),
+        plans=st.integers(0, 3),
+        execute=st.booleans(),
+        stop_after_passing=st.integers(0, 2),
+    )
+
+
+def submissions() -> st.SearchStrategy[TaskSubmitted]:
+    weights = st.sampled_from([None, "w"])
+    return st.builds(submission, policies(), examples=st.integers(0, 2), weights=weights)
+
+
+def model_call(command: str, name: str = "code") -> ModelCallFinished:
+    choice = Choice(text="...", usage=USAGE, finish="stop")
+    return ModelCallFinished(
+        command=command,
+        call=f"{command}/{name}",
+        prompt="p",
+        sampling=SAMPLING,
+        choices=(choice,),
+        slot=0,
+        server_s=0.1,
+    )
+
+
+class Pick(Protocol):
+    """Chooses one of several outcomes; the first is the plainest."""
+
+    def __call__(self, outcomes: Sequence[T]) -> T: ...
+
+
+def picking(data: st.DataObject) -> Pick:
+    return lambda outcomes: data.draw(st.sampled_from(outcomes))
+
+
+def plainest(outcomes: Sequence[T]) -> T:
+    return outcomes[0]
+
+
+def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
+    """What the service of `command` might append."""
+    if pick([False] * 9 + [True]):
+        reason = pick(["bad_output", "refused", "handler_error"])
+        return [CommandFailed(command=command.id, reason=reason, detail="picked")]
+    if isinstance(command, MakePlans):
+        n = pick(range(1, command.n + 1))
+        return [PlanMade(command=command.id, plans=tuple(Plan(algorithm=f"a{i}") for i in range(n)))]
+    if isinstance(command, Generate):
+        return [_generated(command, i, pick) for i in range(command.n)]
+    if isinstance(command, Score):
+        energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
+        energy = pick([*energies, Unavailable(reason="picked")])
+        return [CandidateScored(command=command.id, candidate=command.candidate, energy=energy)]
+    if isinstance(command, Execute):
+        verdicts = [pick([Verdict.ACCEPTED, Verdict.WRONG_ANSWER]) for _ in state.task.problem.examples]
+        results = tuple(TestResult(verdict=v) for v in verdicts)
+        execution = Execution(results=results, isolation="fake", seconds=0.1)
+        return [ExecutionFinished(command=command.id, candidate=command.candidate, execution=execution)]
+    assert isinstance(command, Select)
+    chosen = programs(state)[0]
+    evidence = Evidence(
+        basis="not_executed", public_passed=0, public_total=0, candidates=len(state.candidates), survivors=0
+    )
+    return [TaskDecided(command=command.id, candidate=chosen.id, evidence=evidence)]
+
+
+def _generated(command: Generate, i: int, pick: Pick) -> CandidateGenerated:
+    candidate = Candidate(
+        id=f"c{command.first + i}",
+        origin="sample" if command.plan is None else "plan",
+        plan=command.plan,
+        code=pick(["print(input())", "print(1)", None]),
+        sampling=SAMPLING,
+        usage=USAGE,
+    )
+    return CandidateGenerated(command=command.id, candidate=candidate)

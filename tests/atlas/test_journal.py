@@ -1,0 +1,321 @@
+"""Journal and queue on a real Redis: no interleaving, crash, theft or duplicate does harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from histories import Pick, answer, model_call, picking, plainest, submission, submissions
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from atlas.contracts import (
+    PRIORITIES,
+    SERVICES,
+    CommandFailed,
+    DeadlineReached,
+    TaskCancelled,
+    TaskSubmitted,
+)
+from atlas.journal import BLOB_OVER_BYTES, Delivery, Journal, Outcome
+from atlas.policy import FULL, A
+from atlas.redis_client import connect
+from atlas.state import InvalidHistory, TaskState, fold
+
+T = TypeVar("T")
+
+
+class InterruptedJournal(Journal):
+    """Lets a test act between reading the journal and appending to it, where real workers collide."""
+
+    interrupt: Callable[[], Awaitable[object]] | None = None
+
+    async def state(self, task: str) -> TaskState:
+        state = await super().state(task)
+        if self.interrupt:
+            interrupt, self.interrupt = self.interrupt, None
+            await interrupt()
+        return state
+
+
+class Worker:
+    """A worker reduced to its steps, so that a test can stop between any two of them."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.journal = InterruptedJournal(connect(url))
+        self.name = name
+        self.held: Delivery | None = None
+
+    async def claim(self, lease_s: float = 1000) -> None:
+        for service in SERVICES:
+            self.held = await self.journal.claim(service, self.name, block_ms=1, lease_s=lease_s)
+            if self.held:
+                return
+
+    async def record(self) -> None:
+        assert self.held
+        command = self.held.command.id
+        if command.startswith(("plans", "generate")):
+            await self.journal.record(self.held.task, model_call(command), once=f"call:{command}/code")
+
+    async def finish(self, pick: Pick, interrupt: Callable[[], Awaitable[object]] | None = None) -> None:
+        assert self.held
+        held, self.held = self.held, None
+        state = await self.journal.state(held.task)
+        if state.closed or state.done(held.command.id):
+            await self.journal.drop(held)
+            return
+        events = answer(state, held.command, pick)
+        self.journal.interrupt = interrupt
+        outcome = await self.journal.finish(held, events)
+        assert outcome is not Outcome.CONFLICT
+
+
+class Machine(RuleBasedStateMachine):
+    """Three workers on two tasks."""
+
+    url = ""
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 10))
+
+    @initialize(submitted=st.lists(submissions(), min_size=2, max_size=2))
+    def start(self, submitted: list[TaskSubmitted]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.workers = [Worker(self.url, f"w{i}") for i in range(3)]
+        self.journal = Journal(connect(self.url))
+        self.run(self.journal.redis.flushall())
+        self.tasks = {f"t{i}": event for i, event in enumerate(submitted)}
+        for service in SERVICES:
+            self.run(self.journal.open_queues(service))
+        for task, event in self.tasks.items():
+            assert self.run(self.journal.submit(task, event))
+
+    @rule(index=st.integers(0, 2), steal=st.booleans())
+    def claim(self, index: int, steal: bool) -> None:
+        """Take work: new, or (lease 0) a command that another worker still holds."""
+        if self.workers[index].held is None:
+            self.run(self.workers[index].claim(lease_s=0 if steal else 1000))
+
+    @rule(index=st.integers(0, 2))
+    def record(self, index: int) -> None:
+        if self.workers[index].held:
+            self.run(self.workers[index].record())
+
+    @rule(index=st.integers(0, 2), data=st.data())
+    def finish(self, index: int, data: st.DataObject) -> None:
+        if self.workers[index].held:
+            self.run(self.workers[index].finish(picking(data)))
+
+    @rule(data=st.data())
+    def collide(self, data: st.DataObject) -> None:
+        """One worker appends between another's fold and its append: a conflict, or a late answer."""
+        first, second = self.workers[0], self.workers[1]
+        if first.held and second.held:
+            self.run(first.finish(picking(data), interrupt=lambda: second.finish(picking(data))))
+
+    @rule(index=st.integers(0, 2), data=st.data())
+    def finish_twice(self, index: int, data: st.DataObject) -> None:
+        worker = self.workers[index]
+        if held := worker.held:
+            self.run(worker.finish(picking(data)))
+            failed = CommandFailed(command=held.command.id, reason="bad_output", detail="again")
+            assert self.run(worker.journal.finish(held, [failed])) in (Outcome.ANSWERED, Outcome.CLOSED)
+
+    @rule(index=st.integers(0, 2))
+    def crash(self, index: int) -> None:
+        """The process is gone, with its caches; its delivery stays pending."""
+        self.run(self.workers[index].journal.redis.aclose())
+        self.workers[index] = Worker(self.url, f"{self.workers[index].name}'")
+
+    @rule(index=st.integers(0, 2))
+    def heartbeat(self, index: int) -> None:
+        """Only the owner can extend; a robbed worker is told so and cannot steal back."""
+        if held := self.workers[index].held:
+            self.run(self.workers[index].journal.extend(held))
+
+    @rule(task=st.sampled_from(["t0", "t1"]))
+    def deadline(self, task: str) -> None:
+        self.run(self.journal.record(task, DeadlineReached(), once="deadline"))
+
+    @rule(task=st.sampled_from(["t0", "t1"]), really=st.integers(0, 4))
+    def cancel(self, task: str, really: int) -> None:
+        if really == 0:
+            self.run(self.journal.record(task, TaskCancelled(), once="cancel"))
+
+    @rule(task=st.sampled_from(["t0", "t1"]))
+    def submit_again(self, task: str) -> None:
+        assert not self.run(self.journal.submit(task, self.tasks[task]))
+
+    @invariant()
+    def every_journal_is_a_valid_history(self) -> None:
+        """The fold raises on anything answered twice, issued twice, unasked for or after the end."""
+        for task in getattr(self, "tasks", ()):
+            fold(TaskState(), self.run(self.journal.read(task)))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "tasks"):
+            return
+        self.run(self._drain())
+        for task in self.tasks:
+            state = fold(TaskState(), self.run(self.journal.read(task)))
+            assert state.closed is not None, "every task ends"
+            assert not state.open
+        for service in SERVICES:
+            for priority in PRIORITIES:
+                queue = f"{{atlas}}:queue:{service}:{priority}"
+                assert self.run(self.journal.redis.xlen(queue)) == 0, "nothing is left on a queue"
+        assert self.run(self.journal.redis.zcard("{atlas}:deadlines")) == 0
+        for worker in self.workers:
+            self.run(worker.journal.redis.aclose())
+        self.run(self.journal.redis.aclose())
+        self.loop.close()
+
+    async def _drain(self) -> None:
+        """A last worker that never fails takes over everything."""
+        last = Worker(self.url, "last")
+
+        for _ in range(300):
+            await last.claim(lease_s=0)
+            if last.held is None:
+                break
+            await last.finish(plainest)
+        await last.journal.redis.aclose()
+
+
+@pytest.fixture
+def journal_machine(redis_url: str) -> type[Machine]:
+    Machine.url = redis_url
+    return Machine
+
+
+def test_no_interleaving_loses_or_repeats_anything(journal_machine: type[Machine]) -> None:
+    quick = settings(
+        max_examples=25,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    run_state_machine_as_test(journal_machine, settings=quick)
+
+
+@pytest.fixture
+async def journal(redis_url: str) -> AsyncIterator[Journal]:
+    journal = Journal(connect(redis_url))
+    for service in SERVICES:
+        await journal.open_queues(service)
+    yield journal
+    await journal.redis.aclose()
+
+
+async def claimed(journal: Journal, service: str = "planner", lease_s: float = 1000) -> Delivery:
+    delivery = await journal.claim(service, "me", block_ms=1, lease_s=lease_s)
+    assert delivery
+    return delivery
+
+
+async def test_a_task_is_submitted_once(journal: Journal) -> None:
+    assert await journal.submit("t", submission(A))
+    assert not await journal.submit("t", submission(FULL))
+    entries = await journal.read("t")
+    assert [entry.event.type for entry in entries] == ["TaskSubmitted", "CommandsIssued"]
+    assert [entry.seq for entry in entries] == [1, 2]
+
+
+async def test_higher_priority_comes_first_and_then_the_oldest(journal: Journal) -> None:
+    for task, priority in [("a", "p2"), ("b", "p1"), ("c", "p0"), ("d", "p1")]:
+        await journal.submit(task, submission(A).model_copy(update={"priority": priority}))
+    assert [(await claimed(journal)).task for _ in range(4)] == ["c", "b", "d", "a"]
+
+
+async def test_a_blocked_claim_wakes_for_new_work(journal: Journal) -> None:
+    waiting = asyncio.create_task(journal.claim("planner", "me", block_ms=5000))
+    await asyncio.sleep(0.05)
+    await journal.submit("t", submission(A))
+    delivery = await asyncio.wait_for(waiting, 1)
+    assert delivery
+    assert delivery.task == "t"
+
+
+async def test_a_lease_that_runs_out_goes_to_another_and_the_first_is_told(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    first = await claimed(journal)
+    assert await journal.claim("planner", "other", block_ms=1, lease_s=1000) is None
+    second = await journal.claim("planner", "other", block_ms=1, lease_s=0)
+    assert second
+    assert second.deliveries == 2
+    assert not await journal.extend(first)
+    assert await journal.extend(second)
+
+
+async def test_a_poisoned_command_is_buried_in_one_step(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    await journal.bury(await claimed(journal))
+    state = await journal.state("t")
+    assert state.failures["generate:0"].reason == "poisoned"
+    assert state.closed
+    assert await journal.redis.xlen("{atlas}:dead") == 1
+    assert await journal.redis.xlen("{atlas}:queue:planner:p1") == 0
+
+
+async def test_a_recorded_call_is_taken_once_and_a_late_one_only_counted(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    call = model_call("generate:0")
+    assert await journal.record("t", call, once="call:generate:0/code") is Outcome.OK
+    assert await journal.record("t", call, once="call:generate:0/code") is Outcome.ANSWERED
+    assert await journal.record("t", TaskCancelled(), once="cancel") is Outcome.OK
+    assert await journal.record("t", model_call("generate:0", "more"), once="call:x") is Outcome.CLOSED
+    assert await journal.late_tokens("t") == 10
+    assert (await journal.state("t")).usage.tokens_out == 5
+
+
+async def test_an_impossible_event_is_an_error_not_an_endless_loop(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    with pytest.raises(InvalidHistory):
+        await journal.record("t", CommandFailed(command="nonsense", reason="bad_output"), once="x")
+
+
+async def test_long_events_live_in_blobs_and_read_back_whole(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    call = model_call("generate:0").model_copy(update={"prompt": "x" * 2 * BLOB_OVER_BYTES})
+    await journal.record("t", call, once="call")
+    raw = await journal.redis.xrange("{atlas}:journal:t")
+    assert all(len(fields["e"]) <= BLOB_OVER_BYTES for _, fields in raw)
+    assert (await journal.read("t"))[-1].event == call
+
+
+async def test_deadlines_fall_due_by_the_servers_clock(journal: Journal) -> None:
+    await journal.submit("soon", submission(A).model_copy(update={"deadline_s": 0.001}))
+    await journal.submit("later", submission(A))
+    await asyncio.sleep(1.1)
+    assert await journal.due() == ["soon"]
+    await journal.record("soon", DeadlineReached(), once="deadline")
+    assert await journal.due() == []
+
+
+async def test_tasks_are_listed_newest_first_in_pages(journal: Journal) -> None:
+    for task in "abc":
+        await journal.submit(task, submission(A))
+    page = await journal.tasks(2)
+    assert [task for task, _ in page] == ["c", "b"]
+    assert [task for task, _ in await journal.tasks(2, before=page[-1][1])] == ["a"]
+
+
+async def test_stop_signals_name_the_task(journal: Journal) -> None:
+    await journal.submit("t", submission(A))
+    stopped = journal.stopped()
+    hearing = asyncio.ensure_future(stopped.__anext__())
+    await asyncio.sleep(0.05)
+    await journal.record("t", TaskCancelled(), once="cancel")
+    assert await asyncio.wait_for(hearing, 1) == "t"
+    await stopped.aclose()

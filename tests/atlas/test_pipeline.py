@@ -1,0 +1,210 @@
+"""The brain alone: whatever the services answer, in whatever order, a task ends as its policy says."""
+
+from __future__ import annotations
+
+import pytest
+from histories import SAMPLING, USAGE, answer, picking, submission, submissions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas.contracts import (
+    AnyEvent,
+    Candidate,
+    CandidateGenerated,
+    CandidateScored,
+    CommandFailed,
+    CommandsIssued,
+    CommandsRevoked,
+    DeadlineReached,
+    Energy,
+    Execute,
+    Execution,
+    ExecutionFinished,
+    Generate,
+    MakePlans,
+    Plan,
+    PlanMade,
+    Select,
+    TaskCancelled,
+    TaskDecided,
+    TaskFailed,
+    TaskSubmitted,
+    TestResult,
+    Verdict,
+)
+from atlas.pipeline import advance, decide, survivors
+from atlas.policy import FULL, A, Policy
+from atlas.state import InvalidHistory, TaskState, apply
+
+
+def begin(event: TaskSubmitted) -> TaskState:
+    return advance(TaskState(), [event]).state
+
+
+def ids(state: TaskState) -> set[str]:
+    return {command.id for command in decide(state)}
+
+
+def generated(state: TaskState, index: int, code: str | None = "print(1)") -> TaskState:
+    candidate = Candidate(id=f"c{index}", origin="sample", code=code, sampling=SAMPLING, usage=USAGE)
+    return advance(state, [CandidateGenerated(command=f"generate:{index}", candidate=candidate)]).state
+
+
+def executed(state: TaskState, index: int, *verdicts: Verdict) -> TaskState:
+    execution = Execution(
+        results=tuple(TestResult(verdict=v) for v in verdicts), isolation="fake", seconds=0.0
+    )
+    event = ExecutionFinished(command=f"execute:c{index}", candidate=f"c{index}", execution=execution)
+    return advance(state, [event]).state
+
+
+OK, WRONG = Verdict.ACCEPTED, Verdict.WRONG_ANSWER
+
+
+@given(submissions(), st.data())
+def test_every_task_ends_whatever_the_services_answer(submitted: TaskSubmitted, data: st.DataObject) -> None:
+    state = begin(submitted)
+    policy = submitted.policy
+    for _ in range(200):
+        if state.closed:
+            break
+        wanted = sorted(decide(state), key=lambda c: c.id)
+        assert {c.id for c in wanted} == state.open, "what is open is exactly what is wanted"
+        events: list[AnyEvent]
+        if not state.deadline_reached and data.draw(st.integers(0, 40)) == 0:
+            events = [DeadlineReached()]
+        else:
+            events = answer(state, data.draw(st.sampled_from(wanted)), picking(data))
+        state = advance(state, events).state
+    assert state.closed is not None
+    assert len(state.candidates) <= policy.k
+    if policy.stop_after_passing and policy.execute and submitted.problem.examples:
+        assert len(survivors(state)) <= policy.stop_after_passing
+    if isinstance(state.closed, TaskDecided):
+        assert state.candidates[state.closed.candidate].code is not None
+    assert not state.open
+
+
+@given(submissions(), st.data())
+def test_deciding_again_changes_nothing(submitted: TaskSubmitted, data: st.DataObject) -> None:
+    """Every appender decides; the second to look must find nothing left to issue or to revoke."""
+    state = begin(submitted)
+    while not state.closed:
+        again = advance(state, [])
+        assert again.events == ()
+        command = data.draw(st.sampled_from(sorted(decide(state), key=lambda c: c.id)))
+        state = advance(state, answer(state, command, picking(data))).state
+
+
+def test_policy_a_draws_one_sample_and_decides() -> None:
+    state = begin(submission(A))
+    assert decide(state) == {Generate(id="generate:0", first=0)}
+    state = generated(state, 0)
+    assert decide(state) == {Select(id="select")}
+
+
+def test_full_plans_first_then_follows_each_plan_then_samples_freely() -> None:
+    state = begin(submission(FULL))
+    assert decide(state) == {MakePlans(id="plans", n=2)}
+    state = advance(
+        state, [PlanMade(command="plans", plans=(Plan(algorithm="a"), Plan(algorithm="b")))]
+    ).state
+    for index, plan in [(0, 0), (1, 1), (2, None)]:
+        assert decide(state) == {Generate(id=f"generate:{index}", first=index, plan=plan)}
+        state = executed(generated(state, index), index, OK, WRONG)
+
+
+def test_failed_plans_fall_back_to_plain_samples() -> None:
+    state = begin(submission(FULL))
+    state = advance(state, [CommandFailed(command="plans", reason="bad_output")]).state
+    assert decide(state) == {Generate(id="generate:0", first=0, plan=None)}
+
+
+def test_the_first_program_that_passes_the_examples_stops_generation() -> None:
+    state = generated(begin(submission(Policy(name="p", k=4))), 0)
+    assert ids(state) == {"execute:c0"}, "a sample that may prove needless waits"
+    assert ids(executed(state, 0, OK, OK)) == {"select"}
+    assert ids(executed(state, 0, OK, WRONG)) == {"generate:1"}
+
+
+def test_identical_prompts_are_drawn_in_one_call_where_nothing_stops_early() -> None:
+    state = begin(submission(Policy(name="p", k=4, plans=1, stop_after_passing=0)))
+    state = advance(state, [PlanMade(command="plans", plans=(Plan(algorithm="a"),))]).state
+    assert decide(state) == {Generate(id="generate:0", first=0, n=1, plan=0)}
+    state = generated(state, 0)
+    assert decide(state) == {
+        Generate(id="generate:1", first=1, n=3),
+        Execute(id="execute:c0", candidate="c0"),
+    }
+
+
+def test_with_lens_weights_candidates_run_lowest_energy_first_and_stop_at_the_first_that_passes() -> None:
+    state = begin(submission(Policy(name="p", k=3), weights="w"))
+    for index in range(3):
+        state = generated(state, index)
+    assert ids(state) == {"score:c0", "score:c1", "score:c2"}
+    for index, value in enumerate([3.0, 1.0, 2.0]):
+        event = CandidateScored(
+            command=f"score:c{index}", candidate=f"c{index}", energy=Energy(value=value, weights="w")
+        )
+        state = advance(state, [event]).state
+    assert ids(state) == {"execute:c1"}
+    state = executed(state, 1, WRONG, OK)
+    assert ids(state) == {"execute:c2"}
+    assert ids(executed(state, 2, OK, OK)) == {"select"}
+
+
+def test_the_deadline_revokes_what_is_open_and_takes_the_best_so_far() -> None:
+    state = executed(generated(begin(submission(Policy(name="p", k=4))), 0), 0, WRONG, OK)
+    step = advance(state, [DeadlineReached()])
+    assert step.revoked == ("generate:1",)
+    assert [c.id for c in step.commands] == ["select"]
+    assert [type(e) for e in step.events] == [DeadlineReached, CommandsRevoked, CommandsIssued]
+
+
+def test_the_deadline_without_a_program_fails_the_task() -> None:
+    step = advance(begin(submission(A)), [DeadlineReached()])
+    assert isinstance(step.state.closed, TaskFailed)
+    assert not step.state.closed.infrastructure
+
+
+@pytest.mark.parametrize(("reason", "infrastructure"), [("bad_output", False), ("poisoned", True)])
+def test_no_candidate_at_all_fails_the_task_and_says_whose_fault_it_was(
+    reason: str, infrastructure: bool
+) -> None:
+    failed = CommandFailed.model_validate({"command": "generate:0", "reason": reason, "detail": "why"})
+    closed = advance(begin(submission(A)), [failed]).state.closed
+    assert isinstance(closed, TaskFailed)
+    assert closed.infrastructure is infrastructure
+
+
+def test_cancelling_revokes_everything() -> None:
+    step = advance(begin(submission(A)), [TaskCancelled()])
+    assert isinstance(step.state.closed, TaskCancelled)
+    assert step.revoked == ("generate:0",)
+    assert decide(step.state) == frozenset()
+
+
+def test_a_failed_selection_is_an_infrastructure_failure() -> None:
+    state = generated(begin(submission(A)), 0)
+    failed = CommandFailed(command="select", reason="handler_error", detail="bug")
+    closed = advance(state, [failed]).state.closed
+    assert closed == TaskFailed(reason="selection failed: bug", infrastructure=True)
+
+
+def test_the_fold_refuses_impossible_histories() -> None:
+    state = begin(submission(A))
+    with pytest.raises(InvalidHistory, match="not open"):
+        apply(state, CommandFailed(command="generate:7", reason="bad_output"))
+    with pytest.raises(InvalidHistory, match="issued twice"):
+        apply(state, CommandsIssued(ids=("generate:0",)))
+    with pytest.raises(InvalidHistory, match="position"):
+        apply(state, submission(A))
+    with pytest.raises(InvalidHistory, match="position"):
+        apply(TaskState(), DeadlineReached())
+    closed = advance(state, [TaskCancelled()]).state
+    with pytest.raises(InvalidHistory, match="after"):
+        apply(closed, DeadlineReached())
+    done = generated(begin(submission(Policy(name="p", k=2, execute=False))), 0)
+    with pytest.raises(InvalidHistory):
+        generated(done, 0)
