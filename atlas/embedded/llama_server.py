@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     params.endpoint_metrics = params.endpoint_props = params.endpoint_slots = True
     params.ui = False
     if options.draft is not None:
-        params.speculative.draft.model.path = str(options.draft)
+        params.speculative.draft.mparams.path = str(options.draft)
         params.speculative.draft.n_gpu_layers = options.gpu_layers
         # A draft model alone never drafts: the kind of speculation must be named too.
         params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]

@@ -48,6 +48,14 @@ def running(pid: int) -> bool:
         return False
 
 
+def serves(ready: Settings) -> bool:
+    try:
+        with redis.Redis.from_url(str(ready.redis_url)) as client:
+            return bool(client.ping()) and httpx.get(f"{ready.llama_url}/health").status_code == 200
+    except (redis.ConnectionError, httpx.TransportError):
+        return False
+
+
 # ---------------------------------------------------------------- any child
 
 
@@ -248,6 +256,25 @@ def test_one_server_generates_and_embeds(llama_url: str) -> None:
 
 
 @pytest.mark.integration
+def test_a_draft_model_drafts_beside_embeddings(
+    smol_model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu = llama_server.arguments
+
+    def with_draft(settings: Settings, model: ModelFile, *, port: int = 0) -> list[str]:
+        return [*on_cpu(settings, model, port=port), "--draft", str(model.path)]
+
+    monkeypatch.setattr(llama_server, "arguments", with_draft)  # it is for GPUs; here is none
+    server = llama_server.start(settings_for(tmp_path), smol_model)
+    body = {"prompt": "def fib(n):", "n_predict": 32, "temperature": 0}
+    timings = httpx.post(f"{server.url}/completion", json=body, timeout=60).json()["timings"]
+    embedding = httpx.post(f"{server.url}/embedding", json={"content": "word"}, timeout=60)
+    server.stop()
+    assert timings["draft_n_accepted"] > 0
+    assert embedding.status_code == 200
+
+
+@pytest.mark.integration
 def test_a_model_that_cannot_be_loaded_quotes_the_log(smol_model: ModelFile, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(smol_model.path.read_bytes()[:5_000_000])
@@ -298,9 +325,7 @@ async def test_the_stack_fills_in_urls_and_restarts_at_the_same_address(
             await asyncio.sleep(0.05)
             after = json.loads((ready.run_dir / "stack.json").read_text())["children"]
         assert after == children.pids
-        with redis.Redis.from_url(ready.redis_url) as client:
-            assert client.ping()
-        assert httpx.get(f"{ready.llama_url}/health").status_code == 200
+        await asyncio.to_thread(eventually, lambda: serves(ready), 30)
     assert not (ready.run_dir / "stack.json").exists()
     assert not any(running(pid) for pid in after.values())
 
