@@ -56,17 +56,17 @@ def _loud_words(rng: random.Random) -> Inputs:
 
 def _tea_orders(rng: random.Random) -> Inputs:
     cases = [
-        [(1, 1)],
-        [(1000, 1000)],
-        [(6, 10)],
-        [(6, 9)],
-        [(6, 11)],
-        [(2, 20), (3, 10), (4, 100)],
-        [(1, 10)] * 5,
+        (1, [1]),
+        (1000, [1000]),
+        (6, [10]),
+        (6, [9]),
+        (6, [11]),
+        (2, [20, 10, 100]),
+        (1, [10] * 5),
     ]
-    cases += [[(rng.randint(1, 50), rng.randint(1, 15)) for _ in range(n)] for n in (5, 30, 200)]
-    cases.append([(rng.randint(1, 1000), rng.randint(1, 1000)) for _ in range(1000)])
-    return [_lines([len(c)], *c) for c in cases]
+    cases += [(rng.randint(1, 50), _ints(rng, n, 1, 15)) for n in (5, 30, 200)]
+    cases.append((997, _ints(rng, 1000, 1, 1000)))
+    return [_lines([len(cups), p], cups) for p, cups in cases]
 
 
 def _quiet_stretch(rng: random.Random) -> Inputs:
@@ -128,18 +128,18 @@ def _coldest_so_far(rng: random.Random) -> Inputs:
 
 
 def _lift_log(rng: random.Random) -> Inputs:
-    cases: list[tuple[int, list[tuple[str, int]]]] = [
-        (1, [("U", 1)]),
-        (1, [("D", 1)]),
-        (5, [("U", 5), ("D", 5)]),
-        (5, [("U", 200), ("D", 1), ("U", 1)]),
-        (10, [("D", 3), ("U", 2)]),
-        (200, [("U", 200), ("D", 200), ("U", 100)]),
-        (7, [("U", 4), ("D", 6), ("U", 3)]),
+    cases = [
+        (1, [1]),
+        (1, [-1]),
+        (5, [5, -5]),
+        (5, [200, -1]),
+        (10, [-3, 2]),
+        (200, [200, -200, 100]),
+        (7, [4, -6, 3]),
+        (3, [0, 0]),
     ]
-    for t, n, k in ((10, 20, 6), (50, 100, 30), (200, 1000, 90)):
-        cases.append((t, [(rng.choice("UD"), rng.randint(1, k)) for _ in range(n)]))
-    return [_lines([len(moves), t], *moves) for t, moves in cases]
+    cases += [(t, _ints(rng, n, -k, k)) for t, n, k in ((10, 20, 6), (50, 100, 30), (200, 1000, 90))]
+    return [_lines([len(moves), t], moves) for t, moves in cases]
 
 
 def _two_stands(rng: random.Random) -> Inputs:

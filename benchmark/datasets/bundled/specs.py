@@ -52,27 +52,26 @@ text contains only letters and spaces.""",
         title="Tea Orders",
         difficulty="easy",
         statement="""\
-A tea shop receives n orders. Order i is for c cups of tea, and each cup costs p coins. If an order has 10 \
-or more cups, one cup of that order is free, so only c - 1 cups are paid for. At most one cup is free in \
-each order.
+A tea shop receives n orders. Every cup of tea costs p coins. If an order has 10 or more cups, one cup of \
+that order is free, so the customer pays for one cup less. At most one cup is free in each order.
 
-Print the total number of coins paid for all orders.
+Add up what the customers pay for all orders, and print this one total.
 
 Input
 
-The first line contains one integer n.
-Each of the next n lines contains two integers p and c: the price of a cup and the number of cups.
+The first line contains two integers n and p: the number of orders and the price of a cup.
+The second line contains n integers: the number of cups in each order.
 
 Output
 
-Print one integer: the total number of coins.
+Print one integer: the total number of coins for all orders together.
 
 Constraints
 
 1 <= n <= 1000
 1 <= p <= 1000
-1 <= c <= 1000""",
-        public=("3\n5 2\n4 10\n1 1\n", "1\n7 9\n", "2\n3 25\n10 1\n"),
+1 <= number of cups <= 1000""",
+        public=("3 5\n2 10 1\n", "1 7\n9\n", "2 3\n25 1\n"),
     ),
     Spec(
         id="quiet_stretch",
@@ -183,30 +182,27 @@ Constraints:
         title="Lift Log",
         difficulty="easy",
         statement="""\
-A lift in a tower can stop at the floors 0, 1, 2, ..., t. It starts at floor 0. Then it gets n commands, one \
-after the other:
+A lift in a tower can stop at the floors 0, 1, 2, ..., t. It starts at floor 0 and makes n moves. Each move \
+is an integer: 3 means up by three floors, -2 means down by two floors. If a move would take the lift above \
+floor t, it stops at floor t. If a move would take it below floor 0, it stops at floor 0.
 
-"U k": go up by k floors. If that would be above floor t, the lift stops at floor t.
-"D k": go down by k floors. If that would be below floor 0, the lift stops at floor 0.
-
-Print the floor of the lift after all commands, and the highest floor at which it stopped (floor 0 counts, \
-because the lift starts there).
+Print the floor of the lift after all moves.
 
 Input
 
 The first line contains two integers n and t.
-Each of the next n lines contains a letter, U or D, and an integer k, separated by a space.
+The second line contains n integers: the moves, in order.
 
 Output
 
-Print two integers on one line, separated by a space: the last floor and the highest floor.
+Print one integer: the last floor.
 
 Constraints
 
 1 <= n <= 1000
 1 <= t <= 200
-1 <= k <= 200""",
-        public=("4 10\nU 3\nU 4\nD 5\nU 1\n", "3 5\nU 9\nD 2\nD 7\n", "1 8\nD 4\n"),
+-200 <= move <= 200""",
+        public=("4 10\n3 4 -5 1\n", "3 5\n9 -2 1\n", "3 8\n2 -4 6\n"),
     ),
     Spec(
         id="two_stands",

@@ -1,8 +1,6 @@
 # Stops at the top but digs below the ground floor.
-n, top = map(int, input().split())
-floor = highest = 0
-for _ in range(n):
-    way, k = input().split()
-    floor = min(top, floor + int(k)) if way == "U" else floor - int(k)
-    highest = max(highest, floor)
-print(floor, highest)
+_, top = map(int, input().split())
+floor = 0
+for move in map(int, input().split()):
+    floor = min(top, floor + move)
+print(floor)

@@ -1,5 +1,3 @@
-total = 0
-for _ in range(int(input())):
-    price, cups = map(int, input().split())
-    total += price * (cups - 1 if cups >= 10 else cups)
-print(total)
+_, price = map(int, input().split())
+orders = map(int, input().split())
+print(sum(price * (cups - 1 if cups >= 10 else cups) for cups in orders))

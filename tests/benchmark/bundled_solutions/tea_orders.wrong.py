@@ -1,6 +1,4 @@
 # One free cup for every ten.
-total = 0
-for _ in range(int(input())):
-    price, cups = map(int, input().split())
-    total += price * (cups - cups // 10)
-print(total)
+_, price = map(int, input().split())
+orders = map(int, input().split())
+print(sum(price * (cups - cups // 10) for cups in orders))
