@@ -38,6 +38,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import xllamacpp
 
+    kinds = {device["type"].name.rsplit("_", 1)[1] for device in xllamacpp.get_device_info()}
+    if options.gpu_layers and not kinds & {"GPU", "IGPU"}:
+        sys.exit(
+            "GPU_DEVICE is set, but this xllamacpp sees no such GPU (the default wheel is built for CPUs): "
+            "install a CUDA build of xllamacpp, or set LLAMA_URL to a llama-server, or GPU_DEVICE=none"
+        )
     params = xllamacpp.CommonParams()
     params.model.path = str(options.model)
     params.model_alias = {options.alias}

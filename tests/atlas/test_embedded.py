@@ -256,6 +256,12 @@ def test_one_server_generates_and_embeds(llama_url: str) -> None:
 
 
 @pytest.mark.integration
+def test_a_gpu_that_is_not_there_stops_the_start(smol_model: ModelFile, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"sees no such GPU[\s\S]*LLAMA_URL"):
+        llama_server.start(settings_for(tmp_path, gpu_device=63), smol_model)
+
+
+@pytest.mark.integration
 def test_a_draft_model_drafts_beside_embeddings(
     smol_model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +378,15 @@ async def test_a_part_that_cannot_start_stops_the_others(tmp_path: Path) -> None
         await Children(settings).__aenter__()
     async with Children(settings_for(tmp_path, llama_url="x", executor_url="x", redis_url="x")) as ready:
         assert ready.redis_url == "x"  # the lock was released
+
+
+@pytest.mark.integration
+async def test_what_was_launched_before_a_failure_is_stopped(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + b"\xff" * 100)
+    with pytest.raises(ModelFileError, match="header cannot be read"):
+        await Children(settings_for(tmp_path, model_path=broken)).__aenter__()
+    redis_server.start(tmp_path / "run").stop()  # its files are free again
 
 
 async def test_a_wrong_hash_stops_the_stack(tmp_path: Path) -> None:
