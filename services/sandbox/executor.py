@@ -130,20 +130,25 @@ def listen(uds: str | None, host: str, port: int) -> socket.socket:
     Raises:
         StartupError: the address is taken or not ours to bind.
     """
-    where = uds or f"{host}:{port}"
     try:
-        if uds is None:
-            return socket.create_server((host, port), backlog=LISTEN_BACKLOG)
-        _remove_stale(Path(uds))
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)  # whoever may connect may run programs: the owner alone
-        try:
-            server.bind(uds)
-        finally:
-            os.umask(mask)
-        server.listen(LISTEN_BACKLOG)
+        return socket.create_server((host, port), backlog=LISTEN_BACKLOG) if uds is None else _listen_uds(uds)
     except OSError as error:
+        where = uds or f"{host}:{port}"
         raise StartupError(f"cannot listen on {where}: {error}; choose another --uds or --port") from error
+
+
+def _listen_uds(path: str) -> socket.socket:
+    _remove_stale(Path(path))
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # whoever may connect may run programs: the owner alone
+    try:
+        server.bind(path)
+        server.listen(LISTEN_BACKLOG)
+    except OSError:
+        server.close()
+        raise
+    finally:
+        os.umask(mask)
     return server
 
 

@@ -31,6 +31,7 @@ REPORT_EXTRA_BYTES = 64 << 10
 STDERR_KEPT_BYTES = 8 << 10
 _READ_BYTES = 64 << 10
 _LONGEST_NAP_S = 0.1
+_MOST_PATIENCE = 4  # times the wall limit, for time spent waiting for a core
 
 Killed = Literal["", "cpu", "wall", "output", "stopped"]
 
@@ -204,7 +205,10 @@ class _Watch:
             return "output", 0
         wall_left = self.started + self.job.wall_s - time.monotonic()
         if wall_left <= 0:
-            return "wall", 0
+            # On a crowded machine a program that only waits for a core is not to blame; but not for ever.
+            wall_left += min(_waited_s(self.child.pid), _MOST_PATIENCE * self.job.wall_s)
+            if wall_left <= 0:
+                return "wall", 0
         cpu_left = math.inf
         if self._look_for_ready():
             start_up = self.ready.get("cpu_s")
@@ -277,6 +281,14 @@ def _cpu_s(pid: int) -> float:
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:  # it just went
+        return 0.0
+
+
+def _waited_s(pid: int) -> float:
+    """Seconds a process was ready to run but had no core (its main thread; proc(5), schedstat)."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError):  # it just went, or the kernel does not count this
         return 0.0
 
 

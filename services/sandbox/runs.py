@@ -46,8 +46,9 @@ def run_program(
     """Run `code` on `input` in a fresh, locked-down process.
 
     `limits.time_s` is CPU time from the program's first statement on (starting the interpreter is not
-    counted); the wall-clock backstop is twice that plus 2 s. `limits.memory_mb` is address space beyond
-    the bare interpreter's. `memory_mb` of the result is peak resident memory, 0 where it is not known.
+    counted); the wall-clock backstop is twice that plus 2 s, not counting waits for a core.
+    `limits.memory_mb` is address space beyond the bare interpreter's. `memory_mb` of the result is peak
+    resident memory, 0 where it is not known (a memory limit, a crash, a closed report pipe).
 
     When `stop` is set, the run is killed and comes back as `infrastructure_error`. Raises nothing.
     """
