@@ -41,6 +41,6 @@ async def call(
         slot=result.slot,
         server_s=result.server_s,
     )
+    context.tokens_in_flight = 0  # from here on the journal counts them, whatever becomes of the command
     state = await context.record(event, once=f"call:{call_id}")
-    context.tokens_in_flight = 0
     return state.calls[call_id]
