@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
-from atlas.contracts import AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
+from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
 from atlas.errors import BadInput, InfrastructureError, ModelServerError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
 from atlas.pipeline import advance
-from atlas.state import TaskState, apply
+from atlas.state import InvalidHistory, TaskState, apply
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class Context:
         if self.journal is None:
             self.state = apply(self.state, event)
             return self.state
-        if await self.journal.record(self.task, event, once) is Outcome.CLOSED:
+        # Shielded: what has happened is recorded, and counted, even if this command is cancelled meanwhile.
+        if await asyncio.shield(self.journal.record(self.task, event, once)) is Outcome.CLOSED:
             raise asyncio.CancelledError
         self.state = await self.journal.state(self.task)
         return self.state
@@ -92,10 +93,13 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until cancelled; ride out Redis being away."""
-        await self.journal.open_queues(self.service)
         name = f"{socket.gethostname()}-{os.getpid()}-{id(self):x}"
-        loops = [self._loop(f"{name}-{i}") for i in range(self.concurrency)]
-        await asyncio.gather(self._listen(), *loops)
+        loops = [self._listen(), *(self._loop(f"{name}-{i}") for i in range(self.concurrency))]
+        tasks = [asyncio.ensure_future(loop) for loop in loops]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await stop(*tasks)
 
     async def _listen(self) -> None:
         """Wake the watchers of a stopped task at once; they look again by themselves every half second."""
@@ -109,12 +113,20 @@ class Worker:
                 await asyncio.sleep(1)
 
     async def _loop(self, consumer: str) -> None:
+        opened = False
         while True:
             try:
+                if not opened:
+                    await self.journal.open_queues(self.service)
+                    opened = True
                 if delivery := await self.journal.claim(self.service, consumer):
                     await self.serve(delivery)
             except RedisError as error:
                 log.warning("%s: Redis is away: %s", self.service, error)
+                opened = False  # it may have come back empty
+                await asyncio.sleep(1)
+            except Exception:  # one sick journal must not stop the others; its command comes back
+                log.exception("%s: a command could not be served", self.service)
                 await asyncio.sleep(1)
 
     async def serve(self, delivery: Delivery) -> None:
@@ -138,14 +150,21 @@ class Worker:
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (work, watch):
-                task.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
+            await stop(work, watch)
         if work.cancelled():
             if not await self.journal.wanted(delivery):
                 await self.journal.drop(delivery, context.tokens_in_flight)
             return "abandoned"
-        return (await self.journal.finish(delivery, work.result())).value
+        return (await self._finish(delivery, work.result())).value
+
+    async def _finish(self, delivery: Delivery, events: list[AnyEvent]) -> Outcome:
+        try:
+            return await self.journal.finish(delivery, events)
+        except InvalidHistory as error:
+            log.exception("%s: %s has an impossible answer", delivery.task, delivery.command.id)
+            command, detail = delivery.command.id, _detail(f"impossible answer: {error}")
+            failed = CommandFailed(command=command, reason="handler_error", detail=detail)
+            return await self.journal.finish(delivery, [failed])
 
     async def _watch(self, delivery: Delivery) -> None:
         """Return when the work has become pointless: unwanted, or someone else's."""
@@ -175,7 +194,10 @@ class Worker:
         delay = 0.25
         while True:
             try:
-                return await self.handler(context)
+                events = await self.handler(context)
+                if not any(isinstance(event, ANSWERS) and event.command == command for event in events):
+                    raise TypeError("the handler did not answer its command")
+                return events
             except BadOutput as error:
                 return [CommandFailed(command=command, reason="bad_output", detail=_detail(error))]
             except BadInput as error:
@@ -192,6 +214,27 @@ class Worker:
                 return [CommandFailed(command=command, reason="handler_error", detail=detail)]
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF_CAP_S)
+
+
+async def stop(*tasks: asyncio.Future[None] | asyncio.Future[list[AnyEvent]]) -> None:
+    """Cancel tasks until they have ended, even if the caller is cancelled meanwhile.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, which redis-py awaits in, may swallow it; and
+    a watcher that lived on would keep its worker's lease for ever.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    while waiting := {task for task in tasks if not task.done()}:
+        for task in waiting:
+            task.cancel()
+        try:
+            await asyncio.wait(waiting, timeout=0.1)
+        except asyncio.CancelledError as error:
+            interrupted = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # so that none goes unread
+    if interrupted:
+        raise interrupted
 
 
 def _detail(error: object) -> str:
