@@ -122,15 +122,10 @@ def pull_model(name: NameArgument = None, config: ConfigOption = None) -> None:
     Example:  atlas models pull qwen2.5-coder-0.5b
     """
     from atlas import models
-    from atlas.catalogue import CATALOGUE
-    from atlas.cli_progress import PullProgress
+    from atlas.cli_progress import pull_shown
 
     settings = _settings(config)
-    wanted = name or settings.model
-    draft = CATALOGUE[wanted].draft if wanted in CATALOGUE else None
-    for each in (wanted, draft) if draft else (wanted,):
-        with PullProgress(each) as progress:
-            path = models.pull(each, models.models_dir_of(settings), progress)
+    for path in pull_shown(name or settings.model, models.models_dir_of(settings)):
         typer.echo(path)
 
 
@@ -150,3 +145,7 @@ def verify_model(name: NameArgument = None, config: ConfigOption = None) -> None
         path, pinned = models.models_dir_of(settings) / model.file, model.sha256
     sha256 = models.verify(path, pinned)
     typer.echo(f"{'ok' if pinned else 'not pinned'}  {sha256}  {path}")
+
+
+if __name__ == "__main__":
+    app()

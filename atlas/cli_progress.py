@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -13,6 +14,23 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+from atlas import models
+from atlas.catalogue import CATALOGUE
+
+
+def pull_shown(name: str, directory: Path) -> list[Path]:
+    """Pull a model, and its draft if it has one, drawing progress; return the files.
+
+    Raises:
+        ModelFileError: from the pull.
+    """
+    draft = CATALOGUE[name].draft if name in CATALOGUE else None
+    paths = []
+    for each in (name, draft) if draft else (name,):
+        with PullProgress(each) as progress:
+            paths.append(models.pull(each, directory, progress))
+    return paths
 
 
 class PullProgress:

@@ -208,9 +208,9 @@ class Journal:
                     raise
 
     async def claim(
-        self, service: str, consumer: str, block_ms: int = 1000, lease_s: float = LEASE_S
+        self, service: str, consumer: str, block_ms: int | None = 1000, lease_s: float = LEASE_S
     ) -> Delivery | None:
-        """Return the next command for `consumer`, highest priority first, or None after `block_ms`.
+        """Return the next command, highest priority first; None after `block_ms` (None: do not wait).
 
         Commands whose owner let its lease run out come first: their tasks have waited longest.
         """

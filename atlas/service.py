@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
+from atlas.cancellation import cancel
 from atlas.config import Settings, load
 from atlas.errors import AtlasError, ConfigError
 from atlas.journal import Journal
@@ -62,8 +63,7 @@ class Runtime:
             return f"{name} has stopped; see the log" if task.done() else None
 
         async def stop() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancel(task)
 
         def report(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and (error := done.exception()):
