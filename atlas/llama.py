@@ -65,12 +65,12 @@ class LlamaClient:
     """Speaks to one llama-server.
 
     Every method raises ModelServerError: retryable while the server is away, loading or broken off; not
-    retryable when it refused the request (4xx).
+    retryable when it refused the request (4xx) or answers what no llama-server would.
     """
 
     def __init__(self, base_url: str, *, idle_timeout_s: float = 600.0) -> None:
         timeout = httpx.Timeout(idle_timeout_s, connect=5.0)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False)  # no proxy
 
     async def aclose(self) -> None:
         """Release connections."""
@@ -86,13 +86,11 @@ class LlamaClient:
 
     async def model(self) -> str:
         """Return the served model's alias."""
-        answer = await self._request("GET", "/props")
-        return str(answer["model_alias"])
+        return await self._ask("model_alias", "GET", "/props")
 
     async def chat_prompt(self, messages: Sequence[Message]) -> str:
         """Render messages with the model's own chat template, up to where its answer begins."""
-        answer = await self._request("POST", "/apply-template", {"messages": list(messages)})
-        return str(answer["prompt"])
+        return await self._ask("prompt", "POST", "/apply-template", {"messages": list(messages)})
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
@@ -104,32 +102,34 @@ class LlamaClient:
                 if source.response.status_code != 200:
                     raise _refusal(source.response.status_code, await source.response.aread())
                 async for sse in source.aiter_sse():
-                    chunk = json.loads(sse.data)
-                    if "error" in chunk:
-                        raise ModelServerError(f"llama-server broke off: {chunk['error']}")
-                    before = drawn[chunk["index"]].tokens
-                    drawn[chunk["index"]].take(chunk)
+                    tokens = _take(drawn, sse.data)
                     if on_tokens:
-                        on_tokens(drawn[chunk["index"]].tokens - before)
+                        on_tokens(tokens)
         except (httpx.HTTPError, SSEError) as error:
             raise ModelServerError(f"llama-server call failed: {type(error).__name__}: {error}") from error
         if unfinished := [i for i, d in enumerate(drawn) if d.last is None]:
             raise ModelServerError(f"llama-server ended the stream before choices {unfinished} were whole")
-        return CompletionResult(
-            choices=tuple(d.choice() for d in drawn),
-            slot=drawn[0].last["id_slot"] if drawn[0].last else None,
-            server_s=max(d.seconds for d in drawn),
-        )
+        try:
+            return CompletionResult(
+                choices=tuple(d.choice() for d in drawn),
+                slot=drawn[0].last["id_slot"] if drawn[0].last else None,
+                server_s=max(d.seconds for d in drawn),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _foreign("/completion", error) from error
 
-    async def _request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    async def _ask(self, field: str, method: str, path: str, body: object = None) -> str:
+        """Return one field of a JSON answer."""
         try:
             answer = await self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise ModelServerError(f"llama-server {path} failed: {type(error).__name__}: {error}") from error
         if answer.status_code != 200:
             raise _refusal(answer.status_code, answer.content)
-        result: dict[str, Any] = answer.json()
-        return result
+        try:
+            return str(answer.json()[field])
+        except (ValueError, LookupError, TypeError) as error:
+            raise _foreign(path, error) from error
 
 
 class _Drawn:
@@ -170,6 +170,21 @@ class _Drawn:
         )
 
 
+def _take(drawn: Sequence[_Drawn], data: str) -> int:
+    """Add a streamed chunk to its completion; return how many tokens it brought."""
+    try:
+        chunk = json.loads(data)
+        if error := chunk.get("error"):
+            code = error.get("code", 500) if isinstance(error, dict) else 500
+            raise ModelServerError(f"llama-server broke off: {error}", retryable=code >= 500)
+        completion: _Drawn = drawn[chunk["index"]]
+        before = completion.tokens
+        completion.take(chunk)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _foreign("/completion", error) from error
+    return completion.tokens - before
+
+
 def summarise(logprobs: Sequence[float]) -> LogprobSummary | None:
     """Return mean, minimum and mean of the lowest tenth (at least one) of token log-probabilities."""
     if not logprobs:
@@ -201,3 +216,8 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
 def _refusal(status: int, content: bytes) -> ModelServerError:
     text = content.decode("utf-8", "replace")[:500]
     return ModelServerError(f"llama-server answers {status}: {text}", retryable=status >= 500)
+
+
+def _foreign(path: str, error: Exception) -> ModelServerError:
+    what = f"{type(error).__name__}: {error}"[:200]
+    return ModelServerError(f"{path} answers what no llama-server would: {what}", retryable=False)
