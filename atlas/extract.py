@@ -6,8 +6,10 @@ import ast
 import re
 import warnings
 
+# A block ends at a fence at least as long as the one that opened it (CommonMark), or with the text.
 _FENCE = re.compile(
-    r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+    r"^([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)(?:^[ \t]*\2[`~]*[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
 _PYTHON = {"python", "python3", "py", "py3"}
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0")
@@ -21,9 +23,11 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     that the longest that parses, and failing that the longest. Without a fence the whole text is taken if it
     is a program by itself.
     """
-    text = _after_thinking(answer)
+    text = _after_thinking(answer).replace("\r\n", "\n")
     fenced: list[tuple[str, str]] = [
-        (language.lower(), code) for language, code in _FENCE.findall(text) if code.strip()
+        (language.lower(), _dedented(code, indent))
+        for indent, _, language, code in _FENCE.findall(text)
+        if code.strip()
     ]
     blocks = [code for language, code in fenced if language in _PYTHON] or [
         code for language, code in fenced if not language
@@ -41,6 +45,14 @@ def _after_thinking(answer: str) -> str:
     if closed:
         return tail
     return tail.partition("<think>")[0]
+
+
+def _dedented(code: str, indent: str) -> str:
+    """Take the indent of the fence off a block that has it throughout (a block in a list)."""
+    lines = code.splitlines(keepends=True)
+    if not indent or any(line.strip() and not line.startswith(indent) for line in lines):
+        return code
+    return "".join(line[len(indent) :] if line.strip() else "\n" for line in lines)
 
 
 def _parse(code: str) -> ast.Module | None:
