@@ -1,0 +1,121 @@
+"""A gateway to run against: the one that answers, or a stack started for this run and stopped with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from atlas.config import Settings
+from atlas.embedded.process import Child
+from atlas.errors import StartupError
+from benchmark.client import Gateway
+
+UNREADY_S = 300.0  # how long a gateway that answers may take to become ready: a large model is loading
+START_S = 3600.0  # how long our own stack may take: a model is fetched
+STOP_S = 30.0
+POLL_S = 0.3
+REPORT_S = 15.0
+
+
+@dataclass
+class Stack:
+    """A gateway that is ready; `child` is the stack behind it if it was started here."""
+
+    gateway: Gateway
+    child: Child | None = None
+
+    async def ended(self) -> None:
+        """Wait until the stack started here ends; for ever if there is none.
+
+        Raises:
+            StartupError: always, when it ends; quotes its log.
+        """
+        if self.child is None:
+            await asyncio.Event().wait()
+            return
+        while self.child.alive:  # noqa: ASYNC110 - a process's end is no event in Python 3.10
+            await asyncio.sleep(POLL_S)
+        raise StartupError(f"the stack started for this run has ended: {self.child.ended()}")
+
+
+@asynccontextmanager
+async def reach(
+    settings: Settings,
+    console: Console,
+    *,
+    target: str | None = None,
+    config: Path | None = None,
+    before_start: Callable[[], object] = lambda: None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Stack]:
+    """Find the gateway (`target`, else the one of atlas.conf), or start the stack of atlas.conf.
+
+    Enter it in the main thread: a stack started here dies with the thread that started it. `before_start`
+    may raise to say that none need be started.
+
+    Raises:
+        StartupError: no gateway at `target`, one that does not become ready, or the stack cannot start.
+    """
+    async with Gateway(target or settings.gateway_url, transport=transport) as gateway:
+        found = await gateway.readiness()
+        if found.state == "absent" and target:
+            raise StartupError(
+                f"no gateway answers at {target} ({found.detail}); start one (`atlas up`), or leave --target "
+                "out to have one started for this run"
+            )
+        if found.state != "absent":
+            await _ready(gateway, console, None, UNREADY_S)
+            yield Stack(gateway)
+            return
+        before_start()
+        child = _start(settings, config)
+        console.print(
+            f"no gateway answers at {gateway.url}: starting the stack for this run (log: {child.log_path})",
+            markup=False,
+            highlight=False,
+        )
+        try:
+            await _ready(gateway, console, child, START_S)
+            yield Stack(gateway, child)
+        finally:
+            await asyncio.to_thread(child.stop, STOP_S)
+
+
+def _start(settings: Settings, config: Path | None) -> Child:
+    command = [sys.executable, "-m", "atlas.cli", "up", "--pull"]
+    if config is not None:
+        command += ["--config", str(config.resolve())]
+    return Child.spawn("atlas-up", command, settings.run_dir)
+
+
+async def _ready(gateway: Gateway, console: Console, child: Child | None, patience_s: float) -> None:
+    """Wait until the gateway is ready, saying now and then what it waits for."""
+    began = reported = time.monotonic()
+    with console.status(f"waiting for {gateway.url}") as status:
+        while True:
+            if child is not None and not child.alive:
+                raise StartupError(f"the stack did not start: {child.ended()}")
+            found = await gateway.readiness()
+            if found.state == "ready":
+                return
+            now = time.monotonic()
+            doing = (child.tail(1) if child else "") or found.detail
+            if now - began > patience_s:
+                log = f"; the end of {child.log_path}:\n{child.tail()}" if child else ""
+                late = f"the gateway at {gateway.url} was not ready after {patience_s:.0f} s"
+                raise StartupError(f"{late}: {found.detail}{log}")
+            line = f"waiting for {gateway.url}, {now - began:.0f} s: {doing.strip()[:200]}"
+            if console.is_terminal:
+                status.update(line.replace("[", r"\["))
+            elif now - reported > REPORT_S:
+                reported = now
+                console.print(line, markup=False, highlight=False)
+            await asyncio.sleep(POLL_S)

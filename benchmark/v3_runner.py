@@ -1,0 +1,283 @@
+"""Measures the stack on a data set: every task through the REST API, graded here, one pass rate at the end.
+
+    python benchmark/v3_runner.py                    # the bundled tasks under the policy 'full'
+    python -m benchmark.v3_runner --condition A --limit 8 --json
+
+This module reads the arguments and wires the parts: `datasets` (tasks), `own_stack` (a gateway), `solve`
+(one task), `run_store` (what survives a kill), `progress` and `report` (what is shown).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:
+    # Run as a file: its folder, with a statistics.py in it, must not hide the standard library.
+    _here = Path(__file__).resolve().parent
+    sys.path[:] = [str(_here.parent), *(p for p in sys.path if Path(p or ".").resolve() != _here)]
+
+import argparse
+import asyncio
+import re
+import secrets
+import shlex
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from rich.console import Console
+
+from atlas.config import Settings, load
+from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
+from atlas.policy import POLICIES, Policy
+from benchmark import datasets
+from benchmark.own_stack import Stack, reach
+from benchmark.progress import RunProgress
+from benchmark.report import Report, report, table
+from benchmark.run_store import Configuration, RunStore, content_sha256
+from benchmark.scoring.grader import Grader
+from benchmark.solve import Grades, Solver
+from benchmark.tasks import Task
+
+T = TypeVar("T")
+COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+EXAMPLES = """examples:
+  python benchmark/v3_runner.py                                  all bundled tasks, policy 'full'
+  python benchmark/v3_runner.py --condition A --limit 8          the baseline on the first 8 tasks
+  python benchmark/v3_runner.py --dataset data/lcb/test6.jsonl   LiveCodeBench, from your own download
+  python benchmark/v3_runner.py --run-id monday                  begin 'monday', or go on with it
+  python benchmark/v3_runner.py --target http://gpu-box:8400 --json | tail -n 1 | jq .passed
+
+exit codes: 0 every task has a result; 3 some ended in 'error' (the same --run-id retries just those);
+1 could not run; 2 wrong arguments; 130 interrupted (the same --run-id goes on)"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments, with a run id in any case."""
+
+    dataset: str
+    condition: str
+    limit: int | None
+    seed: int
+    concurrency: int
+    run_id: str
+    target: str | None
+    json: bool
+    config: Path | None
+    runs_dir: Path | None
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="v3_runner.py",
+        description="Measure the stack on a data set: one program per task, graded on hidden tests here.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--dataset", default="bundled", help="'bundled', or a .jsonl(.gz) of LiveCodeBench [bundled]")
+    add("--condition", default="full", metavar="POLICY", help="the policy to measure [full]")
+    add("--limit", type=_whole(1), metavar="N", help="the first N tasks only [all]")
+    add("--seed", type=_whole(0), default=0, metavar="S", help="the policy's seed [0]")
+    add("--concurrency", type=_whole(1), default=1, metavar="N", help="tasks in flight [1]")
+    add("--run-id", type=_run_id, metavar="ID", help="name of the run; an existing one is resumed [made up]")
+    add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
+    add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
+    add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
+    add("--runs-dir", type=Path, metavar="DIR", help="where runs are kept [DATA_DIR/runs]")
+    read = parser.parse_args(argv)
+    read.run_id = read.run_id or _new_run_id(read.dataset, read.condition, read.seed)
+    return Options(**vars(read))
+
+
+async def measure(
+    options: Options,
+    settings: Settings,
+    console: Console,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    grader: Grades | None = None,
+) -> Report:
+    """Run (or go on with) the run and return its report. `transport` and `grader` are for tests.
+
+    Raises:
+        AtlasError: the run cannot begin or go on; what is done is kept.
+    """
+    tasks = datasets.load(options.dataset, options.limit)
+    configuration = Configuration(
+        dataset=_label(options.dataset),
+        dataset_sha256=content_sha256(tasks),
+        tasks=len(tasks),
+        limit=options.limit,
+        condition=options.condition,
+        seed=options.seed,
+        grader="official",
+    )
+    runs = options.runs_dir or settings.data_dir / "runs"
+    with RunStore((runs / options.run_id).absolute(), configuration) as store:
+        todo = store.unfinished(tasks)
+        console.print(
+            f"run {store.run_id}: {len(tasks) - len(todo)} of {len(tasks)} tasks done ({store.directory})",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        if todo:
+            async with AsyncExitStack() as stack:
+                reached = await stack.enter_async_context(
+                    reach(
+                        settings,
+                        console,
+                        target=options.target,
+                        config=options.config,
+                        before_start=lambda: _known(options.condition, POLICIES.values()),
+                        transport=transport,
+                    )
+                )
+                policy = _known(options.condition, await reached.gateway.policies())
+                policy = policy.model_copy(update={"seed": options.seed})
+                store.bind_policy(policy)
+                if grader is None:
+                    grader = await stack.enter_async_context(Grader())
+                solver = Solver(reached.gateway, grader, store, policy)
+                done = [store.records[t.id] for t in tasks if t not in todo]
+                progress = stack.enter_context(RunProgress(console, len(tasks), done))
+                await _solve_all(todo, solver, progress, reached, options.concurrency)
+        result = report(store, [task.id for task in tasks])
+        store.save_result(result.model_dump_json())
+        return result
+
+
+async def _solve_all(
+    tasks: Sequence[Task], solver: Solver, progress: RunProgress, stack: Stack, concurrency: int
+) -> None:
+    waiting = iter(tasks)
+
+    async def work() -> None:
+        for task in waiting:
+            progress.done(await solver.solve(task))
+
+    workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, len(tasks)))]
+    all_done = asyncio.gather(*workers)
+    watcher = asyncio.ensure_future(stack.ended())
+    either: set[asyncio.Future[Any]] = {all_done, watcher}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await (all_done if all_done.done() else watcher)
+    finally:
+        for each in (*workers, watcher):
+            each.cancel()
+        await asyncio.gather(*workers, watcher, all_done, return_exceptions=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and return the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = parse(argv)
+    err = Console(stderr=True, soft_wrap=True)
+    again = f"go on with:  {_again(argv, options.run_id)}"
+    try:
+        settings = load(options.config)
+        result = asyncio.run(_stoppable(measure(options, settings, err)))
+    except AtlasError as error:
+        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
+        if isinstance(error, (InfrastructureError, StartupError)):
+            err.print(again, markup=False, highlight=False)
+        return FAILED
+    except (Interrupted, KeyboardInterrupt):
+        err.print(f"interrupted; {again}", markup=False, highlight=False)
+        return INTERRUPTED
+    (err if options.json else Console()).print(table(result))
+    if result.errors:
+        err.print(f"{result.errors} tasks ended in error; {again}", markup=False, highlight=False)
+    if options.json:
+        print(result.model_dump_json(), flush=True)
+    return WITH_ERRORS if result.errors else COMPLETE
+
+
+async def _stoppable(work: Coroutine[object, object, T]) -> T:
+    """Await `work`; SIGINT or SIGTERM cancels it, so that children are stopped; a second one ends at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        unhook()
+        task.cancel()
+
+    def unhook() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if stopped:
+            raise Interrupted from None
+        raise
+    finally:
+        unhook()
+
+
+def _known(condition: str, policies: Iterable[Policy]) -> Policy:
+    """Return the policy of that name.
+
+    Raises:
+        BadInput: listing those there are.
+    """
+    by_name = {policy.name: policy for policy in policies}
+    if condition not in by_name:
+        raise BadInput(f"no policy '{condition}' for --condition; there are: {', '.join(by_name)}")
+    return by_name[condition]
+
+
+def _label(dataset: str) -> str:
+    """What a data set is called in the report: its name, or its file's."""
+    return dataset if dataset in datasets.NAMES else Path(dataset).name
+
+
+def _new_run_id(dataset: str, condition: str, seed: int) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{_label(dataset).split('.')[0]}-{condition}")[:60].strip("-_")
+    return f"{stem or 'run'}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def _run_id(text: str) -> str:
+    if not RUN_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: up to 100 letters, digits, '.', '_' and '-', not first")
+    return text
+
+
+def _again(argv: Sequence[str], run_id: str) -> str:
+    """Return the command that goes on with the run."""
+    named = any(word.startswith("--run-id") for word in argv)
+    return shlex.join(["python", "benchmark/v3_runner.py", *argv, *([] if named else ["--run-id", run_id])])
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())
