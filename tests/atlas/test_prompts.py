@@ -1,0 +1,119 @@
+"""What the model is asked: one prefix for all calls of a task, nothing twice, nothing forgotten."""
+
+from __future__ import annotations
+
+import shutil
+from os.path import commonpath
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from atlas import prompts
+from atlas.contracts import Example, Plan, Problem
+
+PLAN = Plan(algorithm="prefix sums", steps=("read", "add"), edge_cases=("an empty list",))
+EXAMPLES = (Example(input="3\n10 20 30\n", output="60\n"), Example(input="1\n77\n", output="77\n"))
+PROBLEM = Problem(title="Sum", statement="Add the numbers.\nThere are up to 10^5.", examples=EXAMPLES)
+FUNCTION = Problem(
+    statement="Return the doubled number.",
+    kind="function",
+    entry_point="double",
+    starter_code="class Solution:\n    def double(self, n: int) -> int:\n        ",
+    examples=(Example(input="[4321]", output="8642"),),
+)
+
+
+def user(name: str, problem: Problem, **values: object) -> str:
+    system, message = prompts.messages(name, problem, **values)
+    assert system["role"] == "system"
+    assert message["role"] == "user"
+    return message["content"]
+
+
+def three(problem: Problem) -> list[str]:
+    return [user("solve", problem), user("plan", problem, n=3), user("implement", problem, plan=PLAN)]
+
+
+@pytest.mark.parametrize("problem", [PROBLEM, FUNCTION])
+def test_all_prompts_of_a_task_share_the_whole_problem_as_prefix(problem: Problem) -> None:
+    shared = commonpath(three(problem))
+    assert problem.statement in shared
+    assert problem.starter_code.rstrip() in shared
+    assert problem.title in shared
+    for example in problem.examples:
+        assert example.input.rstrip() in shared
+        assert example.output.rstrip() in shared
+    systems = {prompts.messages("solve", p)[0]["content"] for p in (PROBLEM, FUNCTION)}
+    assert len(systems) == 1
+
+
+def test_what_varies_comes_last() -> None:
+    other = Plan(algorithm="sorting", steps=("sort",))
+    one, two = (user("implement", PROBLEM, plan=plan) for plan in (PLAN, other))
+    shared = commonpath([one, two])
+    assert shared.endswith("Algorithm: ")
+    for part in ("prefix sums", "1. read", "2. add", "- an empty list"):
+        assert part in one
+
+
+def test_examples_are_printed_once() -> None:
+    for text in three(PROBLEM):
+        assert text.count("10 20 30") == 1
+        assert text.count("# Examples") == 1
+    told = "Add them.\n\nExample\n\nInput:\n3\n10 20 30\n\nOutput:\n60\n\nInput:\n1\n77\n\nOutput:\n77\n"
+    for text in three(PROBLEM.model_copy(update={"statement": told})):
+        assert text.count("10 20 30") == 1
+        assert "# Examples" not in text
+
+
+@pytest.mark.xfail(
+    strict=True, reason="_problem.j2 takes any statement that contains the input for the example"
+)
+@pytest.mark.parametrize("text", ["1", "", "5\n"])
+def test_a_short_example_is_not_taken_for_told(text: str) -> None:
+    problem = Problem(statement="Given 1 <= n <= 10^5.", examples=(Example(input=text, output="8642"),))
+    assert "8642" in user("solve", problem)
+
+
+def test_without_examples_there_is_no_heading_for_them() -> None:
+    assert "Example" not in user("solve", PROBLEM.model_copy(update={"examples": ()}))
+
+
+def test_stdin_problems_ask_for_a_whole_program() -> None:
+    assert "standard input" in user("solve", PROBLEM)
+    assert "Starter code" not in user("solve", PROBLEM)
+
+
+def test_function_problems_show_the_starter_code_and_name_the_function() -> None:
+    text = user("solve", FUNCTION)
+    assert f"```python\n{FUNCTION.starter_code.rstrip()}\n```" in text
+    assert "class Solution" in text.split("# Your task")[1]
+    assert "`double`" in text.split("# Your task")[1]
+    assert "standard input" not in text
+    bare = user("solve", FUNCTION.model_copy(update={"starter_code": "def double(n):\n"}))
+    assert "Define the function `double`" in bare
+
+
+def test_the_statement_is_text_and_never_a_template_or_markup() -> None:
+    statement = "Print {{ 6 * 7 }} and {% raw %} & a < b > 'c'."
+    assert statement in user("solve", PROBLEM.model_copy(update={"statement": statement}))
+
+
+def test_a_missing_value_is_an_error_and_not_a_gap() -> None:
+    with pytest.raises(UndefinedError):
+        prompts.messages("plan", PROBLEM)
+
+
+def test_the_hash_changes_with_a_files_content_or_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "prompts"
+    shutil.copytree(Path(prompts.__file__).parent, directory)
+    monkeypatch.setattr(prompts, "_DIR", directory)
+    assert prompts._digest() == prompts.PROMPTS_SHA256
+    solve = directory / "solve.j2"
+    solve.write_text(solve.read_text() + "\n")
+    changed = prompts._digest()
+    solve.rename(directory / "solve2.j2")
+    assert len({prompts.PROMPTS_SHA256, changed, prompts._digest()}) == 3
