@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from os.path import commonpath
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,11 @@ FUNCTION = Problem(
 )
 
 
+def _shared(texts: list[str]) -> str:
+    columns = takewhile(lambda column: len(set(column)) == 1, zip(*texts, strict=False))
+    return "".join(column[0] for column in columns)
+
+
 def user(name: str, problem: Problem, **values: object) -> str:
     system, message = prompts.messages(name, problem, **values)
     assert system["role"] == "system"
@@ -37,7 +42,7 @@ def three(problem: Problem) -> list[str]:
 
 @pytest.mark.parametrize("problem", [PROBLEM, FUNCTION])
 def test_all_prompts_of_a_task_share_the_whole_problem_as_prefix(problem: Problem) -> None:
-    shared = commonpath(three(problem))
+    shared = _shared(three(problem))
     assert problem.statement in shared
     assert problem.starter_code.rstrip() in shared
     assert problem.title in shared
@@ -51,7 +56,7 @@ def test_all_prompts_of_a_task_share_the_whole_problem_as_prefix(problem: Proble
 def test_what_varies_comes_last() -> None:
     other = Plan(algorithm="sorting", steps=("sort",))
     one, two = (user("implement", PROBLEM, plan=plan) for plan in (PLAN, other))
-    shared = commonpath([one, two])
+    shared = _shared([one, two])
     assert shared.endswith("Algorithm: ")
     for part in ("prefix sums", "1. read", "2. add", "- an empty list"):
         assert part in one
