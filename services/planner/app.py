@@ -31,9 +31,10 @@ async def _setup(app: FastAPI, runtime: Runtime) -> None:
     runtime.stack.push_async_callback(server.aclose)
     runtime.checks["llama-server"] = server.ready
     # Admission: no more tasks generate at once than the server has slots, so that each keeps its cache.
-    worker = Worker("planner", await runtime.journal(), handler(server), concurrency=runtime.settings.slots)
+    slots = runtime.settings.slots
+    worker = Worker("planner", await runtime.journal(), handler(server, slots), concurrency=slots)
     runtime.background("worker", worker.run)
-    app.state.server = server
+    app.state.server, app.state.slots = server, slots
 
 
 async def _server(request: Request) -> ModelServer:
@@ -63,11 +64,12 @@ def create(settings: Settings | None = None) -> FastAPI:
         )
 
     @app.post("/v1/candidates")
-    async def candidates(body: DirectRequest, server: Server) -> list[Candidate]:
+    async def candidates(body: DirectRequest, server: Server, request: Request) -> list[Candidate]:
         """Draw `policy.k` candidates from the problem alone, unexecuted."""
         command = Generate(id="generate:0", first=0, n=body.policy.k)
         context = direct(await _submitted(body, server), command)
-        return [event.candidate for event in await generate(context, server, command)]
+        events = await generate(context, server, command, request.app.state.slots)
+        return [event.candidate for event in events]
 
     return app
 

@@ -23,14 +23,19 @@ class _Answer(Contract):
 def schema(n: int) -> dict[str, object]:
     """Return the JSON schema of an answer with exactly `n` plans."""
     line = {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_CHARS}
-    properties = {
+    properties: dict[str, object] = {
         "algorithm": line,
         "steps": {"type": "array", "items": line, "minItems": 2, "maxItems": 6},
         "edge_cases": {"type": "array", "items": line, "minItems": 1, "maxItems": 3},
     }
-    plan = {"type": "object", "properties": properties, "required": list(properties)}
-    plans = {"type": "array", "items": plan, "minItems": n, "maxItems": n}
-    return {"type": "object", "properties": {"plans": plans}, "required": ["plans"]}
+    plans = {"type": "array", "items": _object(properties), "minItems": n, "maxItems": n}
+    return _object({"plans": plans})
+
+
+def _object(properties: dict[str, object]) -> dict[str, object]:
+    # The server's grammar lets the model invent further keys unless they are forbidden.
+    fixed = {"required": list(properties), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **fixed}
 
 
 async def make_plans(context: Context, server: ModelServer, command: MakePlans) -> PlanMade:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from atlas.contracts import Candidate, CandidateGenerated, Generate, SamplingParams
+from atlas.contracts import (
+    MAX_CODE_CHARS,
+    Candidate,
+    CandidateGenerated,
+    Choice,
+    Generate,
+    Problem,
+    SamplingParams,
+)
 from atlas.extract import program
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
@@ -10,10 +18,13 @@ from atlas.prompts import messages
 from atlas.worker import Context
 
 
-async def generate(context: Context, server: ModelServer, command: Generate) -> list[CandidateGenerated]:
-    """Draw `command.n` candidates of one prompt in one call.
+async def generate(
+    context: Context, server: ModelServer, command: Generate, slots: int
+) -> list[CandidateGenerated]:
+    """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
-    Seeds: policy seed times 1000 plus the index of the first candidate, so that no two calls share one.
+    Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
+    further choice of a call, so no two candidates share a seed, however they are divided into calls.
 
     Raises:
         ModelServerError: from the server.
@@ -24,26 +35,34 @@ async def generate(context: Context, server: ModelServer, command: Generate) -> 
         text = messages("solve", problem)
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
-    sampling = SamplingParams(
-        temperature=policy.temperature,
-        max_tokens=policy.max_tokens,
-        seed=(policy.seed * 1000 + command.first) % 2**32,
-    )
     prompt = await server.chat_prompt(text)
-    request = CompletionRequest(prompt=prompt, sampling=sampling, n=command.n)
-    done = await call(context, server, "code", request)
-    return [
-        CandidateGenerated(
-            command=command.id,
-            candidate=Candidate(
-                id=f"c{command.first + i}",
-                origin="sample" if command.plan is None else "plan",
-                plan=command.plan,
-                code=program(choice.text, problem.entry_point),
-                sampling=sampling,
-                usage=choice.usage,
-                logprob=choice.logprob,
-            ),
+    events: list[CandidateGenerated] = []
+    for first in range(command.first, command.first + command.n, slots):
+        sampling = SamplingParams(
+            temperature=policy.temperature,
+            max_tokens=policy.max_tokens,
+            seed=(policy.seed * 1000 + first) % 2**32,
         )
-        for i, choice in enumerate(done.choices)
-    ]
+        n = min(slots, command.first + command.n - first)
+        request = CompletionRequest(prompt=prompt, sampling=sampling, n=n)
+        done = await call(context, server, f"code:{first}", request)
+        events += [
+            _candidate(command, first + i, choice, sampling, problem) for i, choice in enumerate(done.choices)
+        ]
+    return events
+
+
+def _candidate(
+    command: Generate, index: int, choice: Choice, sampling: SamplingParams, problem: Problem
+) -> CandidateGenerated:
+    code = program(choice.text, problem.entry_point)
+    candidate = Candidate(
+        id=f"c{index}",
+        origin="sample" if command.plan is None else "plan",
+        plan=command.plan,
+        code=code if code is None or len(code) <= MAX_CODE_CHARS else None,
+        sampling=sampling,
+        usage=choice.usage,
+        logprob=choice.logprob,
+    )
+    return CandidateGenerated(command=command.id, candidate=candidate)

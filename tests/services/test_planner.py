@@ -1,0 +1,264 @@
+"""Planner: plans and candidates from a model, each call made once and in its task's slot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from atlas.contracts import (
+    MAX_CODE_CHARS,
+    Candidate,
+    CandidateGenerated,
+    Example,
+    Generate,
+    MakePlans,
+    Pins,
+    Problem,
+    TaskSubmitted,
+)
+from atlas.journal import Delivery, Journal
+from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
+from atlas.llama_fake import FakeModelServer
+from atlas.policy import Policy
+from atlas.redis_client import connect
+from atlas.worker import BadOutput, Context, Worker, direct
+from services.planner.plan_search import distinct, make_plans, schema
+from services.planner.sampling import generate
+from services.planner.worker import handler
+
+PROGRAM = "print(int(input()) * 2)\n"
+ANSWER = f"So:\n```python\n{PROGRAM}```\n"
+PINS = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
+
+
+def plans_text(*algorithms: str) -> str:
+    plans = [{"algorithm": a, "steps": ["read", "go"], "edge_cases": ["none"]} for a in algorithms]
+    return json.dumps({"plans": plans})
+
+
+def submitted(policy: Policy, **problem: Any) -> TaskSubmitted:
+    values = {"statement": "Double the number.", "examples": (Example(input="2", output="4"),), **problem}
+    return TaskSubmitted(problem=Problem(**values), policy=policy, pins=PINS, deadline_s=600)
+
+
+def scripted(request: CompletionRequest) -> str:
+    return plans_text("add", "shift") if request.json_schema else ANSWER
+
+
+async def planned(context: Context) -> Context:
+    """The context after its plans were made."""
+    made = PlanMade(
+        command="plans", plans=(await make_plans(context, FakeModelServer(scripted), PLANS)).plans
+    )
+    await context.record(made, once="plans")
+    return context
+
+
+PLANS = MakePlans(id="plans", n=2)
+POLICY = Policy(name="p", k=3, plans=2, seed=7)
+
+
+# ---------------------------------------------------------------- plans
+
+
+async def test_plans_come_from_one_call_held_to_a_schema() -> None:
+    server = FakeModelServer(scripted)
+    made = await make_plans(direct(submitted(POLICY), PLANS), server, PLANS)
+    assert [plan.algorithm for plan in made.plans] == ["add", "shift"]
+    (request,) = server.requests
+    assert request.json_schema == schema(2)
+    assert request.sampling.max_tokens == POLICY.plan_max_tokens
+    assert request.sampling.seed == 7
+    assert "Double the number." in request.prompt
+
+
+def objects(node: object) -> list[dict[str, Any]]:
+    if isinstance(node, list):
+        return [found for item in node for found in objects(item)]
+    if not isinstance(node, dict):
+        return []
+    here = [node] if node.get("type") == "object" else []
+    return here + [found for item in node.values() for found in objects(item)]
+
+
+def test_the_schema_allows_nothing_that_a_plan_refuses() -> None:
+    found = objects(schema(3))
+    assert len(found) == 2
+    for node in found:
+        assert node["additionalProperties"] is False, "llama-server's grammar invents keys otherwise"
+        assert set(node["required"]) == set(node["properties"])
+
+
+async def test_plans_that_repeat_an_algorithm_are_dropped() -> None:
+    server = FakeModelServer(lambda _: plans_text("Two Pointers", "two  pointers", "heap"))
+    made = await make_plans(direct(submitted(POLICY), PLANS), server, PLANS)
+    assert [plan.algorithm for plan in made.plans] == ["Two Pointers", "heap"]
+    assert distinct(made.plans) == made.plans
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"plans": [{"algo', '{"plans": []}', "[]", '{"plans": [{"steps": []}]}']
+)
+async def test_plans_that_are_not_whole_are_bad_output(text: str) -> None:
+    with pytest.raises(BadOutput):
+        await make_plans(direct(submitted(POLICY), PLANS), FakeModelServer(lambda _: text), PLANS)
+
+
+# ---------------------------------------------------------------- candidates
+
+
+async def drawn(
+    context: Context, server: FakeModelServer, command: Generate, slots: int = 4
+) -> list[Candidate]:
+    return [event.candidate for event in await generate(context, server, command, slots)]
+
+
+async def test_candidates_of_one_prompt_come_from_one_call() -> None:
+    server, command = FakeModelServer(scripted), Generate(id="generate:1", first=1, n=2)
+    candidates = await drawn(direct(submitted(POLICY), command), server, command)
+    assert [c.id for c in candidates] == ["c1", "c2"]
+    assert {c.code for c in candidates} == {PROGRAM}
+    assert {c.origin for c in candidates} == {"sample"}
+    assert all(c.usage.tokens_out and c.logprob for c in candidates)
+    (request,) = server.requests
+    assert request.n == 2
+    assert request.sampling.seed == 7001
+
+
+async def test_no_two_calls_of_a_task_share_a_seed() -> None:
+    server = FakeModelServer(scripted)
+    for first in range(4):
+        command = Generate(id=f"generate:{first}", first=first)
+        await drawn(direct(submitted(POLICY), command), server, command)
+    assert len({request.sampling.seed for request in server.requests}) == 4
+
+
+async def test_more_candidates_than_the_server_has_slots_come_from_several_calls() -> None:
+    server, command = FakeModelServer(scripted), Generate(id="generate:1", first=1, n=7)
+    context = direct(submitted(POLICY), command)
+    candidates = await drawn(context, server, command, slots=3)
+    assert [c.id for c in candidates] == [f"c{i}" for i in range(1, 8)]
+    assert [request.n for request in server.requests] == [3, 3, 1]
+    assert [request.sampling.seed for request in server.requests] == [7001, 7004, 7007]
+    assert len({request.prompt for request in server.requests}) == 1
+    assert len(context.state.calls) == 3
+
+
+async def test_a_planned_candidate_follows_its_plan() -> None:
+    server, command = FakeModelServer(scripted), Generate(id="generate:1", first=1, plan=1)
+    context = await planned(direct(submitted(POLICY), PLANS))
+    (candidate,) = await drawn(context, server, command)
+    assert (candidate.origin, candidate.plan) == ("plan", 1)
+    assert "Algorithm: shift" in server.requests[0].prompt
+
+
+async def test_an_answer_without_a_program_is_a_candidate_without_code() -> None:
+    command = Generate(id="generate:0", first=0)
+    (candidate,) = await drawn(direct(submitted(POLICY), command), FakeModelServer(lambda _: "No."), command)
+    assert candidate.code is None
+    assert candidate.usage.tokens_out == 1
+
+
+async def test_a_program_too_long_to_run_is_a_candidate_without_code() -> None:
+    text = f"```python\nprint(input())\n{'# so' * MAX_CODE_CHARS}\n```"
+    command = Generate(id="generate:0", first=0)
+    (candidate,) = await drawn(direct(submitted(POLICY), command), FakeModelServer(lambda _: text), command)
+    assert candidate.code is None
+
+
+async def test_the_function_is_looked_for_by_name() -> None:
+    text = "```python\ndef double(n):\n    return 2 * n\n```\n```python\nprint(double(int(input())))\n```"
+    task = submitted(POLICY, kind="function", entry_point="double")
+    command = Generate(id="generate:0", first=0)
+    (candidate,) = await drawn(direct(task, command), FakeModelServer(lambda _: text), command)
+    assert candidate.code == "def double(n):\n    return 2 * n\n"
+
+
+# ---------------------------------------------------------------- on the queue
+
+
+class HastyJournal(Journal):
+    async def claim(
+        self, service: str, consumer: str, block_ms: int | None = 100, lease_s: float = 0.4
+    ) -> Delivery | None:
+        return await super().claim(service, consumer, block_ms, lease_s)
+
+
+class SlotServer(FakeModelServer):
+    """Serves from slot 2; stops dead after so many calls until it is let go."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__(scripted)
+        self.calls, self.stuck, self.release = calls, asyncio.Event(), asyncio.Event()
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        if len(self.requests) == self.calls:
+            self.stuck.set()
+            await self.release.wait()
+        result = await super().complete(request, on_tokens)
+        return result.model_copy(update={"slot": 2})
+
+
+@pytest.fixture
+async def journal(redis_url: str) -> AsyncIterator[Journal]:
+    journal = HastyJournal(connect(redis_url))
+    yield journal
+    await journal.redis.aclose()
+
+
+async def generated(journal: Journal) -> None:
+    after = 0
+    while entries := await journal.read("t", after, block_ms=2000):
+        if any(isinstance(entry.event, CandidateGenerated) for entry in entries):
+            return
+        after = entries[-1].seq
+
+
+async def test_a_redelivered_command_repeats_no_call_and_stays_in_its_slot(journal: Journal) -> None:
+    """One command of three calls (one slot); the worker dies in the third of them."""
+    server = SlotServer(calls=2)
+    worker = asyncio.create_task(Worker("planner", journal, handler(server, slots=1)).run())
+    await journal.submit("t", submitted(Policy(name="p", k=3, execute=False, seed=1)))
+    await asyncio.wait_for(server.stuck.wait(), 5)
+    worker.cancel()
+    with suppress(asyncio.CancelledError):
+        await worker
+    before = await journal.read("t")
+    assert [e.event.type for e in before][2:] == ["ModelCallFinished"] * 2
+    server.release.set()
+    again = asyncio.create_task(Worker("planner", journal, handler(server, slots=1)).run())
+    await asyncio.wait_for(generated(journal), 5)
+    again.cancel()
+    with suppress(asyncio.CancelledError):
+        await again
+    assert [request.sampling.seed for request in server.requests] == [1000, 1001, 1002]
+    assert len({request.prompt for request in server.requests}) == 1
+    assert [request.slot for request in server.requests] == [None, 2, 2]
+    state = await journal.state("t")
+    assert list(state.candidates) == ["c0", "c1", "c2"]
+    assert state.slot == 2
+
+
+# ---------------------------------------------------------------- the real server
+
+
+@pytest.mark.integration
+async def test_real_plans_are_whole_and_candidates_are_more_than_the_slots(llama_url: str) -> None:
+    server = LlamaClient(llama_url)
+    policy = Policy(name="p", k=6, plan_max_tokens=600, max_tokens=16)
+    command = MakePlans(id="plans", n=1)
+    made = await make_plans(direct(submitted(policy), command), server, command)
+    assert len(made.plans) == 1
+    many = Generate(id="generate:0", first=0, n=6)
+    candidates = [
+        event.candidate for event in await generate(direct(submitted(policy), many), server, many, 4)
+    ]
+    assert len(candidates) == 6
+    await server.aclose()
