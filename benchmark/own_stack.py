@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -83,8 +84,8 @@ async def reach(
             highlight=False,
         )
         try:
-            await _ready(gateway, console, child, START_S)
-            yield Stack(gateway, child)
+            ours = await _ready(gateway, console, child, START_S)
+            yield Stack(gateway, child if ours else None)
         finally:
             await asyncio.to_thread(child.stop, STOP_S)
 
@@ -96,16 +97,20 @@ def _start(settings: Settings, config: Path | None) -> Child:
     return Child.spawn("atlas-up", command, settings.run_dir)
 
 
-async def _ready(gateway: Gateway, console: Console, child: Child | None, patience_s: float) -> None:
-    """Wait until the gateway is ready, saying now and then what it waits for."""
+async def _ready(gateway: Gateway, console: Console, child: Child | None, patience_s: float) -> bool:
+    """Wait until the gateway is ready, saying now and then what it waits for.
+
+    False if another stack, begun at the same time, took the place of `child`.
+    """
     began = reported = time.monotonic()
     with console.status(f"waiting for {gateway.url}") as status:
         while True:
-            if child is not None and not child.alive:
-                raise StartupError(f"the stack did not start: {child.ended()}")
+            ended = child is not None and not child.alive
             found = await gateway.readiness()
             if found.state == "ready":
-                return
+                return not ended
+            if child is not None and ended and found.state == "absent" and not _held(child.log_path.parent):
+                raise StartupError(f"the stack did not start: {child.ended()}")
             now = time.monotonic()
             doing = (child.tail(1) if child else "") or found.detail
             if now - began > patience_s:
@@ -119,3 +124,15 @@ async def _ready(gateway: Gateway, console: Console, child: Child | None, patien
                 reported = now
                 console.print(line, markup=False, highlight=False)
             await asyncio.sleep(POLL_S)
+
+
+def _held(run_dir: Path) -> bool:
+    """Whether a stack runs on this directory: it holds the lock of `atlas.embedded.stack`."""
+    try:
+        with (run_dir / "stack.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import json
 import os
@@ -377,6 +378,42 @@ def test_a_stack_that_cannot_start_is_quoted(
     assert command[1:] == ["-m", "atlas.cli", "up", "--pull", "--config", str(tmp_path / "atlas.conf")]
     with pytest.raises(BadInput, match="no policy 'B'"):
         asyncio.run(measure(replace(options, condition="B"), settings, Console(file=io.StringIO())))
+
+
+def test_a_stack_begun_by_another_at_the_same_time_is_used(
+    options: Options, scripted: ScriptedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn = own_stack.Child.spawn
+
+    def failing(name: str, argv: list[str], run_dir: Path) -> object:
+        child = spawn(name, [sys.executable, "-c", "raise SystemExit('another stack')"], run_dir)
+        child.popen.wait()
+        return child
+
+    probes = 0
+
+    def refused(*_: str) -> Answer | None:
+        nonlocal probes
+        probes += 1
+        if probes < 4:  # once before the start, then while the other stack, which has the lock, loads
+            raise httpx.ConnectError("refused")
+        return None
+
+    monkeypatch.setattr(own_stack.Child, "spawn", failing)
+    scripted.hook = refused
+    settings = Settings(data_dir=tmp_path)
+    settings.run_dir.mkdir()
+    console = Console(file=io.StringIO())
+    work = measure(
+        replace(options, target=None),
+        settings,
+        console,
+        transport=scripted.transport(),
+        grader=FakeGrader(),
+    )
+    with (settings.run_dir / "stack.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert asyncio.run(work).n == 4
 
 
 def test_a_stack_that_ends_during_the_run_stops_it(
