@@ -26,6 +26,7 @@ from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnToke
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import Policy
 from atlas.redis_client import connect
+from atlas.state import apply
 from atlas.worker import BadOutput, Context, Worker, direct
 from services.planner.plan_search import distinct, make_plans, schema
 from services.planner.sampling import generate
@@ -52,10 +53,8 @@ def scripted(request: CompletionRequest) -> str:
 
 async def planned(context: Context) -> Context:
     """The context after its plans were made."""
-    made = PlanMade(
-        command="plans", plans=(await make_plans(context, FakeModelServer(scripted), PLANS)).plans
-    )
-    await context.record(made, once="plans")
+    made = await make_plans(context, FakeModelServer(scripted), PLANS)
+    context.state = apply(context.state, made)
     return context
 
 
