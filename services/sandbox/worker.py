@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from atlas.judge import judge
-
 from atlas.contracts import AnyEvent, Execute, Execution, ExecutionFinished, Verdict
 from atlas.errors import ExecutorError
 from atlas.executor import Executor
+from atlas.judge import judge
 from atlas.state import TaskState
 from atlas.worker import Context, Handler
 
@@ -23,8 +22,9 @@ async def execute(executor: Executor, state: TaskState, candidate: str) -> Execu
     problem = state.task.problem
     began = time.monotonic()
     execution = await judge(executor, code=code, problem=problem, tests=problem.examples, checker="official")
-    if any(result.verdict is Verdict.INFRASTRUCTURE_ERROR for result in execution.results):
-        raise ExecutorError(execution.results[-1].error)
+    for result in execution.results:
+        if result.verdict is Verdict.INFRASTRUCTURE_ERROR:
+            raise ExecutorError(result.error)
     return execution.model_copy(update={"seconds": time.monotonic() - began})
 
 
