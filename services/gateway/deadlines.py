@@ -18,7 +18,16 @@ async def sweep(journal: Journal, period_s: float = 0.5) -> None:
     while True:
         try:
             for task in await journal.due():
-                await journal.record(task, DeadlineReached(), once="deadline")
+                await _tell(journal, task)
         except RedisError as error:
             log.warning("deadline sweep waits: %s", error)
         await asyncio.sleep(period_s)
+
+
+async def _tell(journal: Journal, task: str) -> None:
+    try:
+        await journal.record(task, DeadlineReached(), once="deadline")
+    except RedisError:
+        raise
+    except Exception:  # a journal that cannot be read must not keep the others waiting
+        log.exception("%s: the deadline cannot be recorded", task)
