@@ -70,7 +70,9 @@ class LlamaClient:
 
     def __init__(self, base_url: str, *, idle_timeout_s: float = 600.0) -> None:
         timeout = httpx.Timeout(idle_timeout_s, connect=5.0)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False)  # no proxy
+        # llama-server closes idle connections after 5 s; reusing one just then fails ("disconnected").
+        limits = httpx.Limits(keepalive_expiry=2.0)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, trust_env=False)
 
     async def aclose(self) -> None:
         """Release connections."""
