@@ -7,12 +7,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.cancellation import cancel
 from atlas.config import Settings, load
@@ -143,12 +146,46 @@ def add_errors(app: FastAPI) -> None:
         log.error("Redis failed: %s", error)
         return problem(503, "Infrastructure failure", "the journal cannot be reached; try again shortly")
 
-    @app.middleware("http")
-    async def limit_body(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            return problem(413, "Body too large", f"send at most {MAX_BODY_BYTES:,} bytes")
-        return await call_next(request)
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        answer = problem(error.status_code, HTTPStatus(error.status_code).phrase, error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, __: Exception) -> JSONResponse:  # the server logs it
+        return problem(500, "Internal error", "this is a bug; the service's log has the details")
+
+    app.add_middleware(BodyLimit)
+
+
+class BodyLimit:
+    """Refuses a body over `MAX_BODY_BYTES` with 413, whether its length was announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        detail = f"send at most {MAX_BODY_BYTES:,} bytes"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced[:20]) > MAX_BODY_BYTES:
+            await problem(413, "Body too large", detail)(scope, receive, send)
+            return
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY_BYTES:
+                raise HTTPException(413, detail)
+            return message
+
+        await self.app(scope, limited, send)
 
 
 def problem(status: int, title: str, detail: str, **more: object) -> JSONResponse:
