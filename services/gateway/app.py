@@ -56,7 +56,9 @@ def create(settings: Settings | None = None) -> FastAPI:
     async def list_tasks(
         tasks: Operations,
         limit: Annotated[int, Query(ge=1, le=200)] = 20,
-        before: Annotated[float | None, Query(description="next_before of the page before")] = None,
+        before: Annotated[
+            float | None, Query(description="next_before of the page before", allow_inf_nan=False)
+        ] = None,
     ) -> TaskList:
         """List tasks, newest first."""
         return await tasks.list(limit, before)

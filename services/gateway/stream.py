@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 from sse_starlette import ServerSentEvent
@@ -10,7 +11,7 @@ from atlas.contracts import CLOSING
 from atlas.errors import BadInput
 from atlas.journal import Journal
 
-BLOCK_MS = 5_000
+BLOCK_MS = 2_000  # well under redis-py's own timeout of 5 s
 
 
 def position(last_event_id: str | None) -> int:
@@ -21,7 +22,7 @@ def position(last_event_id: str | None) -> int:
     """
     if last_event_id is None:
         return 0
-    if not last_event_id.isdigit():
+    if not re.fullmatch("[0-9]{1,18}", last_event_id):
         raise BadInput(f"Last-Event-ID must be an event's id, a whole number; got {last_event_id[:40]!r}")
     return int(last_event_id)
 

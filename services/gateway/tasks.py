@@ -35,10 +35,11 @@ class Tasks:
         if known := await self._submission(task):
             _same(known, body, self._deadline_s)
             return await self.get(task), False
+        asked = _asked(body, self._deadline_s)
         pins = Pins(
             pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await self._server.model()
         )
-        event = TaskSubmitted(pins=pins, **_asked(body, self._deadline_s))
+        event = TaskSubmitted(pins=pins, **asked)
         new = await self.journal.submit(task, event)
         if not new and (known := await self._submission(task)):
             _same(known, body, self._deadline_s)
