@@ -139,6 +139,7 @@ class Candidate(Contract):
     id: str
     origin: Literal["sample", "plan", "repair"]
     plan: int | None = None
+    parent: str | None = Field(default=None, description="the candidate that a repair mends")
     code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)
     sampling: SamplingParams
     usage: Usage
@@ -249,13 +250,21 @@ class Execute(Command):
     candidate: str
 
 
+class Repair(Command):
+    """Mend a candidate that fails public examples: candidate id `r{index}`."""
+
+    kind: Literal["repair"] = "repair"
+    index: int
+    candidate: str
+
+
 class Select(Command):
     """Choose the one program and end the task."""
 
     kind: Literal["select"] = "select"
 
 
-AnyCommand = Annotated[MakePlans | Generate | Score | Execute | Select, Field(discriminator="kind")]
+AnyCommand = Annotated[MakePlans | Generate | Score | Execute | Repair | Select, Field(discriminator="kind")]
 
 SERVICE_OF: dict[str, str] = {
     "make_plans": "planner",
@@ -263,6 +272,7 @@ SERVICE_OF: dict[str, str] = {
     "score": "lens",
     "select": "lens",
     "execute": "sandbox",
+    "repair": "repair",
 }
 SERVICES = ("planner", "lens", "sandbox", "repair")
 Priority = Literal["p0", "p1", "p2"]
@@ -355,7 +365,7 @@ class PlanMade(Event):
 
 
 class CandidateGenerated(Event):
-    """Answers Generate (one event per candidate)."""
+    """Answers Generate or Repair (one event per candidate)."""
 
     type: Literal["CandidateGenerated"] = "CandidateGenerated"
     candidate: Candidate

@@ -4,6 +4,7 @@ AtlasError
 ├── BadInput                the caller's request cannot be served as it stands (HTTP 4xx)
 │   ├── NotFound            no such task, model or policy (404)
 │   └── Conflict            the same idempotency key with another body (409)
+├── BadOutput               the model's answer cannot be used; CommandFailed(bad_output) in a task
 ├── ConfigError             atlas.conf or the environment is wrong: names the key and the line
 ├── StartupError            a part of the stack cannot start: says what to do next
 ├── ModelFileError          a model file is missing, partial or not what its hash promises
@@ -41,6 +42,13 @@ class Conflict(BadInput):
 
     title = "Conflict"
     status = 409
+
+
+class BadOutput(AtlasError):
+    """The model's answer cannot be used. In a task this becomes CommandFailed(bad_output)."""
+
+    title = "The model's answer cannot be used"
+    status = 502
 
 
 class ConfigError(AtlasError):

@@ -3,7 +3,7 @@
 Pure: no I/O, no clock, no randomness. `decide` is asked after every event by whichever worker appended it,
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
-    submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ─▶ Select ─▶ decided
+    submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select ─▶ decided
                                    └▶ [Score], when weights are pinned: then run in energy order
 """
 
@@ -22,6 +22,7 @@ from atlas.contracts import (
     Execute,
     Generate,
     MakePlans,
+    Repair,
     Score,
     Select,
     TaskFailed,
@@ -38,7 +39,7 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
     if not state.deadline_reached:
         if state.task.policy.plans and not state.done("plans"):
             return frozenset({MakePlans(id="plans", n=state.task.policy.plans)})
-        work = _generations(state) + _scores(state) + _executions(state)
+        work = _generations(state) + _scores(state) + _executions(state) or _repairs(state)
         if work:
             return frozenset(work)
     return frozenset({Select(id="select")} if programs(state) else ())
@@ -176,3 +177,15 @@ def _executions(state: TaskState) -> list[AnyCommand]:
         if state.task.policy.stop_after_passing:
             waiting = waiting[:1]
     return [Execute(id=f"execute:{c.id}", candidate=c.id) for c in waiting]
+
+
+def _repairs(state: TaskState) -> list[AnyCommand]:
+    """When everything drawn has failed: mend the program that passes most examples, one call at a time."""
+    failing = [c for c in programs(state) if c.id in state.executions]
+    if not failing or survivors(state):
+        return []
+    best = max(failing, key=lambda c: state.executions[c.id].passed)
+    for index in range(state.task.policy.repairs):
+        if not state.done(f"repair:{index}"):
+            return [Repair(id=f"repair:{index}", index=index, candidate=best.id)]
+    return []

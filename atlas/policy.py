@@ -22,6 +22,7 @@ class Policy(BaseModel):
     plans: int = Field(default=0, ge=0, le=16)
     execute: bool = Field(default=True, description="run candidates on the public examples")
     stop_after_passing: int = Field(default=1, ge=0)
+    repairs: int = Field(default=0, ge=0, le=16, description="repair calls at most, when no candidate passes")
     temperature: float = Field(default=0.7, ge=0, le=2)
     plan_temperature: float = Field(default=0.7, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=16, le=65_536, description="per candidate")

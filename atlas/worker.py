@@ -19,7 +19,7 @@ from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
 from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
-from atlas.errors import BadInput, InfrastructureError, ModelServerError
+from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
 from atlas.pipeline import advance
 from atlas.state import InvalidHistory, TaskState, apply
@@ -38,10 +38,6 @@ SECONDS = Histogram(
     ["service", "kind"],
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
 )
-
-
-class BadOutput(Exception):
-    """Raised by a handler when the model's answer cannot be used; becomes CommandFailed(bad_output)."""
 
 
 @dataclass

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pydantic import Field, ValidationError
 
 from atlas.contracts import Contract, MakePlans, Plan, PlanMade, SamplingParams
+from atlas.errors import BadOutput
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages
-from atlas.worker import BadOutput, Context
+from atlas.worker import Context
 
 MAX_ITEM_CHARS = 160
 

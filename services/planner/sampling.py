@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from atlas.contracts import (
-    MAX_CODE_CHARS,
-    Candidate,
-    CandidateGenerated,
-    Choice,
-    Generate,
-    Problem,
-    SamplingParams,
-)
-from atlas.extract import program
+from typing import Literal
+
+from atlas.candidates import candidate
+from atlas.contracts import CandidateGenerated, Generate, SamplingParams
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages
@@ -46,23 +40,10 @@ async def generate(
         n = min(slots, command.first + command.n - first)
         request = CompletionRequest(prompt=prompt, sampling=sampling, n=n)
         done = await call(context, server, f"code:{first}", request)
-        events += [
-            _candidate(command, first + i, choice, sampling, problem) for i, choice in enumerate(done.choices)
+        origin: Literal["sample", "plan"] = "sample" if command.plan is None else "plan"
+        drawn = [
+            candidate(choice, problem, sampling, id=f"c{first + i}", origin=origin, plan=command.plan)
+            for i, choice in enumerate(done.choices)
         ]
+        events += [CandidateGenerated(command=command.id, candidate=each) for each in drawn]
     return events
-
-
-def _candidate(
-    command: Generate, index: int, choice: Choice, sampling: SamplingParams, problem: Problem
-) -> CandidateGenerated:
-    code = program(choice.text, problem.entry_point)
-    candidate = Candidate(
-        id=f"c{index}",
-        origin="sample" if command.plan is None else "plan",
-        plan=command.plan,
-        code=code if code is None or len(code) <= MAX_CODE_CHARS else None,
-        sampling=sampling,
-        usage=choice.usage,
-        logprob=choice.logprob,
-    )
-    return CandidateGenerated(command=command.id, candidate=candidate)

@@ -1,1 +1,1 @@
-"""Repair: mends failing candidates (not built yet, and says so)."""
+"""Repair: mends a program that fails public examples."""

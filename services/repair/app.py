@@ -1,27 +1,51 @@
-"""Repair service: `uvicorn services.repair.app:app`. It has no strategy yet, and says so.
-
-`decide` asks for no repair, so there is no command to carry out and no worker to run.
-"""
+"""Repair service: `uvicorn services.repair.app:app`. Needs REDIS_URL and LLAMA_URL."""
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from dataclasses import replace
+
+from fastapi import FastAPI, Request
 from pydantic import Field
 
 from atlas.config import Settings
-from atlas.contracts import MAX_CODE_CHARS, Contract, Problem, Unavailable
-from atlas.service import Runtime, create_service
+from atlas.contracts import (
+    MAX_CODE_CHARS,
+    Candidate,
+    Contract,
+    Execution,
+    Pins,
+    Problem,
+    Repair,
+    SamplingParams,
+    TaskSubmitted,
+    Usage,
+)
+from atlas.llama import LlamaClient, ModelServer
+from atlas.pipeline import PIPELINE_VERSION
+from atlas.policy import Policy
+from atlas.prompts import PROMPTS_SHA256
+from atlas.service import Runtime, create_service, required
+from atlas.worker import Worker, direct
+from services.repair.refine import refine
+from services.repair.worker import handler
 
 
 class RepairRequest(Contract):
-    """A failing program for a problem; the evidence is the problem's public examples."""
+    """A failing program, and how it did on the problem's public examples."""
 
     problem: Problem
     code: str = Field(max_length=MAX_CODE_CHARS)
+    execution: Execution
+    policy: Policy = Policy(name="direct")
 
 
-async def _setup(_: FastAPI, runtime: Runtime) -> None:
-    await runtime.journal()
+async def _setup(app: FastAPI, runtime: Runtime) -> None:
+    server = LlamaClient(required(runtime.settings.llama_url, "LLAMA_URL"))
+    runtime.stack.push_async_callback(server.aclose)
+    runtime.checks["llama-server"] = server.ready
+    worker = Worker("repair", await runtime.journal(), handler(server), concurrency=runtime.settings.slots)
+    runtime.background("worker", worker.run)
+    app.state.server = server
 
 
 def create(settings: Settings | None = None) -> FastAPI:
@@ -29,9 +53,17 @@ def create(settings: Settings | None = None) -> FastAPI:
     app = create_service("repair", _setup, settings)
 
     @app.post("/v1/repair")
-    async def repair(_: RepairRequest) -> Unavailable:
-        """Return a mended program; for now always `unavailable`."""
-        return Unavailable(reason="repair is not built yet; no policy asks for it")
+    async def repair(body: RepairRequest, request: Request) -> Candidate:
+        """Ask the model once for a mended program, from the public examples it fails; not executed."""
+        server: ModelServer = request.app.state.server
+        pins = Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await server.model())
+        submitted = TaskSubmitted(problem=body.problem, policy=body.policy, pins=pins, deadline_s=3600)
+        command = Repair(id="repair:0", index=0, candidate="c0")
+        context = direct(submitted, command)
+        sampling = SamplingParams(temperature=0, max_tokens=1, seed=0)
+        broken = Candidate(id="c0", origin="sample", code=body.code, sampling=sampling, usage=Usage())
+        context.state = replace(context.state, candidates={"c0": broken}, executions={"c0": body.execution})
+        return (await refine(context, server, command)).candidate
 
     return app
 

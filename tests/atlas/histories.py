@@ -28,6 +28,7 @@ from atlas.contracts import (
     Plan,
     PlanMade,
     Problem,
+    Repair,
     SamplingParams,
     Score,
     Select,
@@ -64,6 +65,7 @@ def policies() -> st.SearchStrategy[Policy]:
         k=st.sampled_from([4, 3, 2, 1]),
         plans=st.sampled_from([0, 0, 1, 2]),
         execute=st.sampled_from([True, True, False]),
+        repairs=st.sampled_from([0, 0, 1, 2]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
     )
 
@@ -109,7 +111,9 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         n = pick(range(1, command.n + 1))
         return [PlanMade(command=command.id, plans=tuple(Plan(algorithm=f"a{i}") for i in range(n)))]
     if isinstance(command, Generate):
-        return [_generated(command, i, pick) for i in range(command.n)]
+        return [_generated(command.id, f"c{command.first + i}", pick) for i in range(command.n)]
+    if isinstance(command, Repair):
+        return [_generated(command.id, f"r{command.index}", pick)]
     if isinstance(command, Score):
         energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
         energy = pick([*energies, Unavailable(reason="picked")])
@@ -127,13 +131,12 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
     return [TaskDecided(command=command.id, candidate=chosen.id, evidence=evidence)]
 
 
-def _generated(command: Generate, i: int, pick: Pick) -> CandidateGenerated:
+def _generated(command: str, name: str, pick: Pick) -> CandidateGenerated:
     candidate = Candidate(
-        id=f"c{command.first + i}",
-        origin="sample" if command.plan is None else "plan",
-        plan=command.plan,
+        id=name,
+        origin="repair" if name.startswith("r") else "sample",
         code=pick(["print(input())", "print(1)", None]),
         sampling=SAMPLING,
         usage=USAGE,
     )
-    return CandidateGenerated(command=command.id, candidate=candidate)
+    return CandidateGenerated(command=command, candidate=candidate)

@@ -24,6 +24,7 @@ from atlas.contracts import (
     MakePlans,
     Plan,
     PlanMade,
+    Repair,
     Select,
     TaskCancelled,
     TaskDecided,
@@ -77,7 +78,7 @@ def test_every_task_ends_whatever_the_services_answer(submitted: TaskSubmitted, 
             events = answer(state, data.draw(st.sampled_from(wanted)), picking(data))
         state = advance(state, events).state
     assert state.closed is not None
-    assert len(state.candidates) <= policy.k
+    assert len(state.candidates) <= policy.k + policy.repairs
     if policy.stop_after_passing and policy.execute and submitted.problem.examples:
         assert len(survivors(state)) <= policy.stop_after_passing
     if isinstance(state.closed, TaskDecided):
@@ -152,6 +153,27 @@ def test_with_lens_weights_candidates_run_lowest_energy_first_and_stop_at_the_fi
     state = executed(state, 1, WRONG, OK)
     assert ids(state) == {"execute:c2"}
     assert ids(executed(state, 2, OK, OK)) == {"select"}
+
+
+def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -> None:
+    state = begin(submission(Policy(name="p", k=2, repairs=2)))
+    state = executed(generated(state, 0), 0, WRONG, WRONG)
+    state = executed(generated(state, 1), 1, OK, WRONG)
+    assert decide(state) == {Repair(id="repair:0", index=0, candidate="c1")}
+    mended = Candidate(id="r0", origin="repair", code="print(2)", sampling=SAMPLING, usage=USAGE)
+    state = advance(state, [CandidateGenerated(command="repair:0", candidate=mended)]).state
+    assert ids(state) == {"execute:r0"}
+    for verdict, then in [(OK, {"select"}), (WRONG, {"repair:1"})]:
+        execution = Execution(
+            results=(TestResult(verdict=OK), TestResult(verdict=verdict)), isolation="fake", seconds=0.0
+        )
+        event = ExecutionFinished(command="execute:r0", candidate="r0", execution=execution)
+        assert ids(advance(state, [event]).state) == then
+
+
+def test_our_policies_ask_for_no_repair() -> None:
+    for policy in (A, FULL):
+        assert policy.repairs == 0
 
 
 def test_the_deadline_revokes_what_is_open_and_takes_the_best_so_far() -> None:

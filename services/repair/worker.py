@@ -1,0 +1,20 @@
+"""Repair: commands to events."""
+
+from __future__ import annotations
+
+from atlas.contracts import AnyEvent, Repair
+from atlas.llama import ModelServer
+from atlas.worker import Context, Handler
+from services.repair.refine import refine
+
+
+def handler(server: ModelServer) -> Handler:
+    """Return the repair service's handler over a model server."""
+
+    async def handle(context: Context) -> list[AnyEvent]:
+        command = context.command
+        if isinstance(command, Repair):
+            return [await refine(context, server, command)]
+        raise TypeError(f"not a repair command: {command.kind}")
+
+    return handle
