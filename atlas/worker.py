@@ -146,7 +146,10 @@ class Worker:
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await stop(work, watch)
+            try:
+                await stop(work)
+            finally:  # the watcher keeps the lease until then; it has nothing to clear away itself
+                await stop(watch, patience_s=0.005)
         if work.cancelled():
             if not await self.journal.wanted(delivery):
                 await self.journal.drop(delivery, context.tokens_in_flight)
@@ -212,8 +215,10 @@ class Worker:
             delay = min(delay * 2, BACKOFF_CAP_S)
 
 
-async def stop(*tasks: asyncio.Future[None] | asyncio.Future[list[AnyEvent]]) -> None:
-    """Cancel tasks until they have ended, even if the caller is cancelled meanwhile.
+async def stop(
+    *tasks: asyncio.Future[None] | asyncio.Future[list[AnyEvent]], patience_s: float = 0.1
+) -> None:
+    """Cancel tasks, again every `patience_s`, until they have ended; even if the caller is cancelled too.
 
     Once is not enough: before Python 3.12 `asyncio.wait_for`, which redis-py awaits in, may swallow it; and
     a watcher that lived on would keep its worker's lease for ever.
@@ -223,7 +228,7 @@ async def stop(*tasks: asyncio.Future[None] | asyncio.Future[list[AnyEvent]]) ->
         for task in waiting:
             task.cancel()
         try:
-            await asyncio.wait(waiting, timeout=0.1)
+            await asyncio.wait(waiting, timeout=patience_s)
         except asyncio.CancelledError as error:
             interrupted = error
     for task in tasks:
