@@ -25,7 +25,7 @@ from atlas.contracts import (
     TaskDecided,
     TaskFailed,
 )
-from atlas.errors import BadInput, InfrastructureError, ModelServerError, NotFound
+from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError, NotFound
 from atlas.journal import Delivery, Journal, Outcome
 from atlas.llama import CompletionRequest, CompletionResult, OnTokens
 from atlas.llama_fake import FakeModelServer
@@ -33,7 +33,7 @@ from atlas.model_calls import call
 from atlas.policy import A, Policy
 from atlas.redis_client import connect
 from atlas.state import TaskState, fold
-from atlas.worker import MAX_DELIVERIES, BadOutput, Context, Handler, Worker
+from atlas.worker import MAX_DELIVERIES, Context, Handler, Worker
 
 LEASE_S = 0.5
 

@@ -21,13 +21,14 @@ from atlas.contracts import (
     Problem,
     TaskSubmitted,
 )
+from atlas.errors import BadOutput
 from atlas.journal import Delivery, Journal
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import Policy
 from atlas.redis_client import connect
 from atlas.state import apply
-from atlas.worker import BadOutput, Context, Worker, direct
+from atlas.worker import Context, Worker, direct
 from services.planner.plan_search import distinct, make_plans, schema
 from services.planner.sampling import generate
 from services.planner.worker import handler

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 NEEDS = {
     "gateway": ("REDIS_URL", "LLAMA_URL"),
@@ -36,6 +37,7 @@ def address(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"it did not start:\n{log}")
 
 
+@pytest.mark.integration
 def test_each_service_starts_alone_or_says_what_is_missing(redis_url: str, tmp_path: Path) -> None:
     """All at once, because each spends a second importing."""
     nowhere = "http://127.0.0.1:9"
