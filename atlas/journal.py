@@ -12,7 +12,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -37,7 +36,6 @@ from atlas.state import InvalidHistory, TaskState, fold
 GROUP = "workers"
 LEASE_S = 15.0
 BLOB_OVER_BYTES = 48_000
-STOPPED_CHANNEL = "{atlas}:stopped"
 
 _EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 _COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
@@ -194,9 +192,8 @@ class Journal:
         text = fields["e"]
         if text.startswith('{"blob"'):
             text = str(await self.redis.get(_key("blob", json.loads(text)["blob"])))
-        return Entry(
-            seq=int(entry_id.split("-")[0]), time=float(fields["t"]), event=_EVENT.validate_json(text)
-        )
+        seq, event = int(entry_id.split("-")[0]), _EVENT.validate_json(text)
+        return Entry(seq=seq, time=float(fields["t"]), event=event)
 
     async def open_queues(self, service: str) -> None:
         """Create the service's queues and their group; do nothing where they exist."""
@@ -210,23 +207,22 @@ class Journal:
     async def claim(
         self, service: str, consumer: str, block_ms: int | None = 1000, lease_s: float = LEASE_S
     ) -> Delivery | None:
-        """Return the next command, highest priority first; None after `block_ms` (None: do not wait).
-
-        Commands whose owner let its lease run out come first: their tasks have waited longest.
-        """
+        """Return the next command: lapsed leases first, then by priority; None after `block_ms` (None: at once)."""
         buffer = self._buffers.setdefault(consumer, [])
         while buffer:
             if await self.extend(held := buffer.pop(0)):
                 return held
-        take = partial(self.redis.xreadgroup, GROUP, consumer, count=1)
         for queue in _queues(service):
             rows = await self.redis.xautoclaim(queue, GROUP, consumer, int(lease_s * 1000), count=1)
             if claimed := await self._deliveries([(queue, rows[1])], consumer):
                 return claimed[0]
         for queue in _queues(service):
-            if fresh := await self._deliveries(await take({queue: ">"}), consumer):
+            answer = await self.redis.xreadgroup(GROUP, consumer, {queue: ">"}, count=1)
+            if fresh := await self._deliveries(answer, consumer):
                 return fresh[0]
-        answer = await take(dict.fromkeys(_queues(service), ">"), block=block_ms)
+        answer = await self.redis.xreadgroup(
+            GROUP, consumer, dict.fromkeys(_queues(service), ">"), count=1, block=block_ms
+        )
         buffer.extend(await self._deliveries(answer, consumer))
         return buffer.pop(0) if buffer else None
 
@@ -249,10 +245,8 @@ class Journal:
 
     async def wanted(self, delivery: Delivery) -> bool:
         """Whether an answer to this command would still be taken."""
-        marks = await self.redis.smismember(
-            _key("marks", delivery.task), ["closed", f"done:{delivery.command.id}"]
-        )
-        return not any(marks)
+        asked = ["closed", f"done:{delivery.command.id}"]
+        return not any(await self.redis.smismember(_key("marks", delivery.task), asked))
 
     async def drop(self, delivery: Delivery, tokens: int = 0) -> None:
         """Acknowledge a command nobody wants any more; count what was spent on it."""
@@ -264,7 +258,7 @@ class Journal:
     async def stopped(self) -> AsyncIterator[str]:
         """Yield tasks that closed or had commands revoked, as it happens (a hint: it may miss some)."""
         async with self.redis.pubsub() as pubsub:
-            await pubsub.subscribe(STOPPED_CHANNEL)
+            await pubsub.subscribe("{atlas}:stopped")
             async for message in pubsub.listen():
                 if message["type"] == "message":
                     yield message["data"]
@@ -277,10 +271,8 @@ class Journal:
     async def tasks(self, limit: int, before: float | None = None) -> list[tuple[str, float]]:
         """Return (task, submission time), newest first, strictly older than `before`."""
         top = "+inf" if before is None else f"({before}"
-        rows: object = await self.redis.zrevrangebyscore(
-            "{atlas}:tasks", top, "-inf", start=0, num=limit, withscores=True
-        )
-        return [(str(task), float(score)) for task, score in cast("list[tuple[str, float]]", rows)]
+        call = self.redis.zrevrangebyscore("{atlas}:tasks", top, "-inf", 0, limit, withscores=True)
+        return [(str(task), float(score)) for task, score in cast("list[tuple[str, float]]", await call)]
 
     async def late_tokens(self, task: str) -> int:
         """Return the tokens spent on answers that came after nobody wanted them."""
