@@ -72,6 +72,7 @@ def _bound(settings: Settings, name: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(1024)  # now, so that a second stack is told before it starts its children
     except OSError as error:
         listener.close()
         raise StartupError(
