@@ -105,6 +105,8 @@ class ExecutorClient:
         timeout = httpx.Timeout(CONNECT_S, read=budget, write=budget)
         body = request.model_dump_json().encode()
         for delay in (*RETRY_DELAYS_S, None):
+            if self._http.is_closed:  # by someone who saw that the executor is dead, while we waited
+                raise ExecutorError(f"the client of executor {self.url} has been closed")
             try:
                 response = await self._http.post("/v1/execute", content=body, headers=_JSON, timeout=timeout)
             except httpx.TimeoutException as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from atlas.contracts import Problem
+from atlas.contracts import Example, Problem
 
 _DIR = Path(__file__).parent
 _ENVIRONMENT = Environment(
@@ -22,6 +22,15 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
     autoescape=False,  # noqa: S701 - prompts are plain text, not HTML
 )
+
+
+def _told(example: Example, statement: str) -> bool:
+    """Whether the statement already prints the example: every line of it, as a line of its own."""
+    lines = {line.strip() for line in statement.splitlines()}
+    return all(line.strip() in lines for line in [*example.input.splitlines(), *example.output.splitlines()])
+
+
+_ENVIRONMENT.tests["told_in"] = _told
 
 
 def _digest() -> str:

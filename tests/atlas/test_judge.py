@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import json
 import os
@@ -135,6 +136,18 @@ async def test_client_gives_up_with_an_executor_error(quick: None, tmp_path: Pat
         with pytest.raises(ExecutorError, match="cannot reach"):
             await client.execute(REQUEST)
         assert "cannot reach" in (await client.ready() or "")
+
+
+async def test_a_client_closed_while_it_waits_to_ask_again_is_an_executor_error(quick: None) -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        closing.append(asyncio.get_running_loop().create_task(client.aclose()))
+        raise httpx.ConnectError("gone")
+
+    client = ExecutorClient("http://executor", transport=httpx.MockTransport(fail))
+    with pytest.raises(ExecutorError, match="closed"):
+        await client.execute(REQUEST)
 
 
 async def test_client_does_not_repeat_a_refused_request(quick: None) -> None:
