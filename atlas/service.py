@@ -7,26 +7,22 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.cancellation import cancel
 from atlas.config import Settings, load
-from atlas.errors import AtlasError, ConfigError
+from atlas.errors import ConfigError
 from atlas.journal import Journal
+from atlas.problem_json import add_errors, problem
 from atlas.redis_client import connect
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable["str | None"]]
-MAX_BODY_BYTES = 4_000_000
 
 
 @dataclass
@@ -104,6 +100,11 @@ def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAP
     app = FastAPI(title=f"ATLAS {name}", lifespan=lifespan)
     add_errors(app)
 
+    @app.exception_handler(RedisError)
+    async def redis_error(_: Request, error: RedisError) -> JSONResponse:
+        log.error("Redis failed: %s", error)
+        return problem(503, "Infrastructure failure", "the journal cannot be reached; try again shortly")
+
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
         """Answer as long as the process serves requests."""
@@ -123,72 +124,3 @@ def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAP
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def add_errors(app: FastAPI) -> None:
-    """Answer every error as problem+json (RFC 9457) that says what to mend and leaks nothing."""
-
-    @app.exception_handler(AtlasError)
-    async def atlas_error(_: Request, error: AtlasError) -> JSONResponse:
-        return problem(error.status, error.title, str(error))
-
-    @app.exception_handler(RequestValidationError)
-    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
-        found = [
-            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
-            for item in error.errors()
-        ]
-        detail = "; ".join(f"{item['field']}: {item['message']}" for item in found[:5])
-        return problem(422, "Bad input", detail, errors=found)
-
-    @app.exception_handler(RedisError)
-    async def redis_error(_: Request, error: RedisError) -> JSONResponse:
-        log.error("Redis failed: %s", error)
-        return problem(503, "Infrastructure failure", "the journal cannot be reached; try again shortly")
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        answer = problem(error.status_code, HTTPStatus(error.status_code).phrase, error.detail)
-        answer.headers.update(error.headers or {})
-        return answer
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> JSONResponse:  # the server logs it
-        return problem(500, "Internal error", "this is a bug; the service's log has the details")
-
-    app.add_middleware(BodyLimit)
-
-
-class BodyLimit:
-    """Refuses a body over `MAX_BODY_BYTES` with 413, whether its length was announced or not."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        detail = f"send at most {MAX_BODY_BYTES:,} bytes"
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced[:20]) > MAX_BODY_BYTES:
-            await problem(413, "Body too large", detail)(scope, receive, send)
-            return
-        taken = 0
-
-        async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MAX_BODY_BYTES:
-                raise HTTPException(413, detail)
-            return message
-
-        await self.app(scope, limited, send)
-
-
-def problem(status: int, title: str, detail: str, **more: object) -> JSONResponse:
-    """Return a problem+json answer."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
+from atlas.cancellation import cancel
 from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
 from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
@@ -95,7 +96,7 @@ class Worker:
         try:
             await asyncio.gather(*tasks)
         finally:
-            await stop(*tasks)
+            await cancel(*tasks)
 
     async def _listen(self) -> None:
         """Wake the watchers of a stopped task at once; they look again by themselves every half second."""
@@ -147,9 +148,9 @@ class Worker:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             try:
-                await stop(work)
+                await cancel(work)
             finally:  # the watcher keeps the lease until then; it has nothing to clear away itself
-                await stop(watch, patience_s=0.005)
+                await cancel(watch, patience_s=0.005)
         if work.cancelled():
             if not await self.journal.wanted(delivery):
                 await self.journal.drop(delivery, context.tokens_in_flight)
@@ -213,29 +214,6 @@ class Worker:
                 return [CommandFailed(command=command, reason="handler_error", detail=detail)]
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF_CAP_S)
-
-
-async def stop(
-    *tasks: asyncio.Future[None] | asyncio.Future[list[AnyEvent]], patience_s: float = 0.1
-) -> None:
-    """Cancel tasks, again every `patience_s`, until they have ended; even if the caller is cancelled too.
-
-    Once is not enough: before Python 3.12 `asyncio.wait_for`, which redis-py awaits in, may swallow it; and
-    a watcher that lived on would keep its worker's lease for ever.
-    """
-    interrupted: asyncio.CancelledError | None = None
-    while waiting := {task for task in tasks if not task.done()}:
-        for task in waiting:
-            task.cancel()
-        try:
-            await asyncio.wait(waiting, timeout=patience_s)
-        except asyncio.CancelledError as error:
-            interrupted = error
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # so that none goes unread
-    if interrupted:
-        raise interrupted
 
 
 def _detail(error: object) -> str:

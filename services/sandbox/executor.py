@@ -28,11 +28,13 @@ from fastapi import FastAPI
 from atlas.contracts import Contract, Limits
 from atlas.errors import StartupError
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
+from atlas.problem_json import add_errors
 from services.sandbox.runs import run_program
 from services.sandbox.selfcheck import self_check
 
 GRACE_S = 3
 LISTEN_BACKLOG = 128
+MAX_BODY_BYTES = 128_000_000  # a thousand inputs, some of them large
 
 
 class Environment(Contract):
@@ -93,6 +95,7 @@ def create_app(runner: Runner) -> FastAPI:
         runner.close()
 
     app = FastAPI(title="ATLAS sandbox executor", lifespan=lifespan)
+    add_errors(app, MAX_BODY_BYTES)
 
     @app.post("/v1/execute")
     def execute(request: ExecuteRequest) -> ExecuteResponse:

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from atlas.cancellation import cancel
 from atlas.contracts import Pins, Problem, TaskFailed, TaskSubmitted
 from atlas.journal import Journal
 from atlas.policy import A
 from atlas.redis_client import connect
-from atlas.worker import stop
 from services.gateway.deadlines import sweep
 
 SOON = TaskSubmitted(
@@ -36,7 +36,7 @@ async def sweeping(*journals: Journal) -> AsyncIterator[list[asyncio.Task[None]]
     tasks = [asyncio.create_task(sweep(journal, period_s=0.01)) for journal in journals]
     yield tasks
     with suppress(asyncio.CancelledError):
-        await stop(*tasks)
+        await cancel(*tasks)
 
 
 async def types(journal: Journal, task: str) -> list[str]:

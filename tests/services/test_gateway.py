@@ -20,8 +20,8 @@ from atlas.contracts import (
     DeadlineReached,
 )
 from atlas.journal import Journal
+from atlas.problem_json import MAX_BODY_BYTES
 from atlas.redis_client import connect
-from atlas.service import MAX_BODY_BYTES
 from services.gateway import stream
 from services.gateway.app import create
 
