@@ -88,6 +88,8 @@ class SamplingParams(Contract):
 
     temperature: float = Field(ge=0, le=2)
     top_p: float = Field(default=0.95, gt=0, le=1)
+    top_k: int = Field(default=40, ge=0)
+    min_p: float = Field(default=0.05, ge=0, le=1)
     max_tokens: int = Field(ge=1, le=65_536)
     seed: int = Field(ge=0, lt=2**32)
 
@@ -182,7 +184,7 @@ class Execution(Contract):
 
     results: tuple[TestResult, ...]
     isolation: str
-    seconds: float = Field(ge=0, description="wall time inside the executor")
+    seconds: float = Field(ge=0, description="wall time until the executor answered")
 
     @property
     def passed(self) -> int:

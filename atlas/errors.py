@@ -70,20 +70,23 @@ class ModelFileError(AtlasError):
 
 
 class InfrastructureError(AtlasError):
-    """A failure of the machinery, never counted as a wrong answer."""
+    """A failure of the machinery, never counted as a wrong answer.
+
+    `retryable` is false where asking again would fail again (a refused request): then it is surfaced.
+    """
 
     title = "Infrastructure failure"
     status = 503
 
-
-class ModelServerError(InfrastructureError):
-    """llama-server refused or failed a call. `retryable` is false for its 4xx answers."""
-
-    title = "Model server failure"
-
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class ModelServerError(InfrastructureError):
+    """llama-server refused or failed a call."""
+
+    title = "Model server failure"
 
 
 class ExecutorError(InfrastructureError):

@@ -123,7 +123,8 @@ class ExecutorClient:
     def _read(self, response: httpx.Response) -> ExecuteResponse:
         if response.status_code != httpx.codes.OK:
             said = f"HTTP {response.status_code}: {response.text[:1000]}"
-            raise ExecutorError(f"executor {self.url} refused the request: {said}")
+            retryable = response.status_code >= 500
+            raise ExecutorError(f"executor {self.url} refused the request: {said}", retryable=retryable)
         try:
             return ExecuteResponse.model_validate_json(response.content)
         except ValidationError as error:

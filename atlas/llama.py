@@ -202,6 +202,8 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
         "n_predict": request.sampling.max_tokens,
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
+        "top_k": request.sampling.top_k,
+        "min_p": request.sampling.min_p,
         "seed": request.sampling.seed,
         "n_cmpl": request.n,
         "n_probs": 1,

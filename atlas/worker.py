@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from atlas.cancellation import cancel
 from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
-from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError
+from atlas.errors import BadInput, BadOutput, InfrastructureError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
 from atlas.pipeline import advance
 from atlas.state import InvalidHistory, TaskState, apply
@@ -203,7 +203,7 @@ class Worker:
             except BadInput as error:
                 return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
             except InfrastructureError as error:
-                if isinstance(error, ModelServerError) and not error.retryable:
+                if not error.retryable:
                     return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
                 log.warning("%s: %s waits: %s", context.task, command, error)
             except RedisError:

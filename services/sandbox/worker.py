@@ -11,21 +11,30 @@ from atlas.judge import judge
 from atlas.state import TaskState
 from atlas.worker import Context, Handler
 
+TRIES = 3
+
 
 async def execute(executor: Executor, state: TaskState, candidate: str) -> Execution:
-    """Run a candidate on the task's public examples.
+    """Run a candidate on the task's public examples; `seconds` is the time the executor took to answer.
+
+    A run that the machinery spoiled says nothing about the program: it is tried again.
 
     Raises:
-        ExecutorError: if the executor could not run it: that says nothing about the program.
+        ExecutorError: if the executor could not be asked, or (not retryable) spoiled every try.
     """
     code = state.candidates[candidate].code or ""
     problem = state.task.problem
-    began = time.monotonic()
-    execution = await judge(executor, code=code, problem=problem, tests=problem.examples, checker="official")
-    for result in execution.results:
-        if result.verdict is Verdict.INFRASTRUCTURE_ERROR:
-            raise ExecutorError(result.error)
-    return execution.model_copy(update={"seconds": time.monotonic() - began})
+    spoiled = ""
+    for _ in range(TRIES):
+        began = time.monotonic()
+        execution = await judge(
+            executor, code=code, problem=problem, tests=problem.examples, checker="official"
+        )
+        bad = [r.error for r in execution.results if r.verdict is Verdict.INFRASTRUCTURE_ERROR]
+        if not bad:
+            return execution.model_copy(update={"seconds": time.monotonic() - began})
+        spoiled = bad[0]
+    raise ExecutorError(f"spoiled {TRIES} times: {spoiled}", retryable=False)
 
 
 def handler(executor: Executor) -> Handler:

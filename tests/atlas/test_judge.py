@@ -158,8 +158,9 @@ async def test_client_does_not_repeat_a_refused_request(quick: None) -> None:
         return httpx.Response(422, text="code: too long")
 
     async with ExecutorClient("http://e", transport=httpx.MockTransport(handle)) as client:
-        with pytest.raises(ExecutorError, match="too long"):
+        with pytest.raises(ExecutorError, match="too long") as caught:
             await client.execute(REQUEST)
+    assert not caught.value.retryable
     assert len(seen) == 1
 
 

@@ -107,3 +107,20 @@ async def test_other_commands_are_not_ours() -> None:
     here.command = Select(id="select")
     with pytest.raises(TypeError, match="select"):
         await handler(FakeExecutor(doubling))(here)
+
+
+async def test_a_spoiled_run_is_tried_again_and_given_up_after_three_times() -> None:
+    seen: list[str] = []
+
+    def spoiled_once(code: str, text: str) -> Run:
+        seen.append(text)
+        if len(seen) == 1:
+            return Run(status=RunStatus.INFRASTRUCTURE_ERROR, error="killed from outside")
+        return doubling(code, text)
+
+    assert (await execute(FakeExecutor(spoiled_once), context().state, "c0")).all_passed
+    always = FakeExecutor(lambda code, text: Run(status=RunStatus.INFRASTRUCTURE_ERROR, error="no fork"))
+    with pytest.raises(ExecutorError, match="no fork") as caught:
+        await execute(always, context().state, "c0")
+    assert not caught.value.retryable
+    assert len(always.requests) == 3
