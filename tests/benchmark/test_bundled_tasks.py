@@ -15,6 +15,8 @@ from benchmark.datasets.bundled import build
 from benchmark.datasets.bundled.specs import SPECS
 from benchmark.tasks import Task
 
+pytestmark = pytest.mark.integration  # real executors and their children
+
 TASKS = {task.id: task for task in load("bundled")}
 SLOW = sorted(p.name.split(".")[0] for p in build.SOLUTIONS.glob("*.slow.py"))
 

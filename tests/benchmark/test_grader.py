@@ -23,6 +23,8 @@ from benchmark.datasets.bundled import build
 from benchmark.scoring.grader import Grader
 from benchmark.tasks import HiddenTests, Task
 
+pytestmark = pytest.mark.integration  # real executors and their children
+
 SECRET = "4242424242"
 
 

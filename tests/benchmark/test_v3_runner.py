@@ -495,6 +495,7 @@ def test_run_ids_are_made_up_once() -> None:
         assert v3_runner.RUN_ID.fullmatch(made)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
 )

@@ -18,6 +18,8 @@ from atlas.judge import judge
 from services.sandbox import executor as server
 from services.sandbox import selfcheck
 
+pytestmark = pytest.mark.integration  # real executors and their children
+
 
 def start(path: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "services.sandbox.executor", "--uds", str(path), "--jobs", "2"]

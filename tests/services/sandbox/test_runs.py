@@ -13,6 +13,8 @@ from atlas.executor import Run, RunStatus
 from services.sandbox.process import Ended, Job
 from services.sandbox.runs import run_program, to_run
 
+pytestmark = pytest.mark.integration  # real executors and their children
+
 SHORT = Limits(time_s=0.5, memory_mb=128, output_kb=64)
 DEEP = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\n"
 
