@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+AGAIN_S = 0.1
 
-async def cancel(*tasks: asyncio.Future[Any], patience_s: float = 0.1) -> None:
-    """Cancel tasks, again every `patience_s`, until they have ended; even if the caller is cancelled too.
 
-    Once is not enough: before Python 3.12 `asyncio.wait_for` may swallow a cancellation, and redis-py awaits
-    in it (redis-py issue 2028; seen with 8.1). A task that lived on would keep its worker's lease for ever.
+async def cancel(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks, again and again, until they have ended; even if the caller is cancelled too.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for` may swallow a cancellation, and libraries await
+    in it (redis-py did: its issue 2028, seen with 8.1). A worker that lived on would hang the shutdown.
     """
     interrupted: asyncio.CancelledError | None = None
     while waiting := {task for task in tasks if not task.done()}:
         for task in waiting:
             task.cancel()
         try:
-            await asyncio.wait(waiting, timeout=patience_s)
+            await asyncio.wait(waiting, timeout=AGAIN_S)
         except asyncio.CancelledError as error:
             interrupted = error
     for task in tasks:

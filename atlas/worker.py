@@ -8,6 +8,7 @@ a crash; model calls it recorded are not made again, because `Context.calls` sti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -143,14 +144,10 @@ class Worker:
             return "unwanted"
         context = Context(delivery.task, delivery.command, state, self.journal)
         work = asyncio.create_task(self._answer(context))
-        watch = asyncio.create_task(self._watch(delivery))
         try:
-            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            await self._attend(delivery, work)
         finally:
-            try:
-                await cancel(work)
-            finally:  # the watcher keeps the lease until then; it has nothing to clear away itself
-                await cancel(watch, patience_s=0.005)
+            await cancel(work)
         if work.cancelled():
             if not await self.journal.wanted(delivery):
                 await self.journal.drop(delivery, context.tokens_in_flight)
@@ -166,23 +163,24 @@ class Worker:
             failed = CommandFailed(command=command, reason="handler_error", detail=detail)
             return await self.journal.finish(delivery, [failed])
 
-    async def _watch(self, delivery: Delivery) -> None:
-        """Return when the work has become pointless: unwanted, or someone else's."""
+    async def _attend(self, delivery: Delivery, work: asyncio.Task[list[AnyEvent]]) -> None:
+        """Wait for the work, but no longer than it has a point: wanted, and still ours."""
         wake = asyncio.Event()
+        work.add_done_callback(lambda _: wake.set())
         self._running[delivery.task].add(wake)
         loop = asyncio.get_running_loop()
         beat = loop.time() + HEARTBEAT_S
         try:
-            while await self.journal.wanted(delivery):
+            while not work.done():
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(wake.wait(), WATCH_S)
+                wake.clear()
+                if work.done() or not await self.journal.wanted(delivery):
+                    return
                 if loop.time() >= beat:
                     if not await self.journal.extend(delivery):
                         return
                     beat = loop.time() + HEARTBEAT_S
-                try:
-                    await asyncio.wait_for(wake.wait(), WATCH_S)
-                except asyncio.TimeoutError:
-                    continue
-                wake.clear()
         finally:
             self._running[delivery.task].discard(wake)
             if not self._running[delivery.task]:
