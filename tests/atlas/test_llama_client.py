@@ -1,15 +1,13 @@
-"""LlamaClient over real sockets: against a scripted server, and (integration) the real one."""
+"""LlamaClient over real sockets, against a scripted server."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
-import httpx
 import pytest
+from scripted_llama import Connection, Script, Scripted, answering, last, part, streaming
 
 from atlas.contracts import SamplingParams
 from atlas.errors import ModelServerError
@@ -17,115 +15,6 @@ from atlas.llama import LOGPROB_FLOOR, CompletionRequest, LlamaClient, summarise
 
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=16, seed=3)
 REQUEST = CompletionRequest(prompt="Once", sampling=SAMPLING)
-
-
-class Connection:
-    """One request to the scripted server, and the ways to answer it."""
-
-    def __init__(
-        self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self.path, self.body = path, body
-        self.reader, self.writer = reader, writer
-
-    async def answer(self, status: int, body: object) -> None:
-        text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
-        self.writer.write(head.encode() + text)
-        await self.writer.drain()
-
-    async def begin(self) -> None:
-        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        self.writer.write(head.encode())
-        await self.writer.drain()
-
-    async def send(self, *chunks: object) -> None:
-        for chunk in chunks:
-            data = chunk if isinstance(chunk, bytes) else f"data: {json.dumps(chunk)}\n\n".encode()
-            self.writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-        await self.writer.drain()
-
-    async def end(self) -> None:
-        self.writer.write(b"0\r\n\r\n")
-        await self.writer.drain()
-
-    async def closed(self) -> None:
-        """Wait until the client has gone."""
-        while await self.reader.read(1000):
-            pass
-
-
-Script = Callable[[Connection], Awaitable[None]]
-
-
-class Scripted:
-    """A local HTTP server that plays one script for every request; `requests` keeps their JSON."""
-
-    def __init__(self) -> None:
-        self.script: Script = _whole
-        self.requests: list[dict[str, Any]] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.decode().lower().split("\r\n")
-            length = next((int(v.split(":")[1]) for v in lines if v.startswith("content-length")), 0)
-            body = await reader.readexactly(length)
-            if body:
-                self.requests.append(json.loads(body))
-            await self.script(Connection(head.decode().split()[1], body, reader, writer))
-        finally:
-            writer.close()
-
-
-def part(text: str, tokens: int, *, index: int = 0, logprob: float | None = -0.5) -> dict[str, Any]:
-    """A chunk as llama-server streams it while it draws."""
-    probability = {"id": 1, "token": text, "bytes": [1], "logprob": logprob, "top_logprobs": []}
-    return {
-        "index": index,
-        "content": text,
-        "tokens": [1],
-        "stop": False,
-        "id_slot": -1,
-        "tokens_predicted": tokens,
-        "tokens_evaluated": 35,
-        "completion_probabilities": [probability],
-    }
-
-
-def last(
-    tokens: int, *, index: int = 0, slot: int = 2, stop: str = "eos", cached: int = 30
-) -> dict[str, Any]:
-    """The chunk that ends a completion."""
-    timings = {"cache_n": cached, "prompt_n": 5, "prompt_ms": 100.0, "predicted_ms": 400.0 + index}
-    return {
-        "index": index,
-        "content": "",
-        "tokens": [],
-        "stop": True,
-        "id_slot": slot,
-        "tokens_predicted": tokens,
-        "tokens_evaluated": 35,
-        "stop_type": stop,
-        "tokens_cached": 40,
-        "timings": timings,
-    }
-
-
-def streaming(*chunks: object) -> Script:
-    async def script(connection: Connection) -> None:
-        await connection.begin()
-        await connection.send(*chunks)
-        await connection.end()
-
-    return script
-
-
-def answering(status: int, body: object) -> Script:
-    return lambda connection: connection.answer(status, body)
-
-
-_whole = streaming(part("a", 1), part(" b", 2), last(2))
 
 
 @pytest.fixture
@@ -340,84 +229,3 @@ async def test_nothing_goes_through_a_proxy(
     client = LlamaClient(server.url)  # type: ignore[attr-defined]
     assert (await client.complete(REQUEST)).choices[0].text == "a b"
     await client.aclose()
-
-
-# ---------------------------------------------------------------- the real server
-
-
-@pytest.fixture
-async def real(llama_url: str) -> AsyncIterator[LlamaClient]:
-    client = LlamaClient(llama_url)
-    yield client
-    await client.aclose()
-
-
-async def asked(client: LlamaClient, text: str, **sampling: Any) -> CompletionRequest:
-    prompt = await client.chat_prompt([{"role": "user", "content": text}])
-    params = SamplingParams(**{"temperature": 0.8, "max_tokens": 16, "seed": 3, **sampling})
-    return CompletionRequest(prompt=prompt, sampling=params)
-
-
-@pytest.mark.integration
-async def test_real_two_choices_differ_and_are_counted_each(real: LlamaClient) -> None:
-    assert await real.ready() is None
-    assert "smollm2" in (await real.model()).lower()
-    heard: list[int] = []
-    request = (await asked(real, "Tell me about cats.")).model_copy(update={"n": 2})
-    result = await real.complete(request, heard.append)
-    texts = [choice.text for choice in result.choices]
-    assert all(texts)
-    assert texts[0] != texts[1], "each choice has a seed of its own"
-    assert sum(heard) == sum(choice.usage.tokens_out for choice in result.choices) > 2
-    for choice in result.choices:
-        assert 0 < choice.usage.tokens_out <= 16
-        assert choice.usage.tokens_in > 10
-        assert choice.logprob
-        assert LOGPROB_FLOOR < choice.logprob.mean < 0
-    assert result.server_s > 0
-    again = await real.complete(request.model_copy(update={"n": 1}))
-    assert again.choices[0].text == texts[0], "the first choice is what n=1 draws with the same seed"
-
-
-@pytest.mark.integration
-async def test_real_schema_is_kept(real: LlamaClient) -> None:
-    item = {"type": "string", "minLength": 1, "maxLength": 12}
-    schema = {"type": "object", "properties": {"name": item}, "required": ["name"]}
-    schema["additionalProperties"] = False  # the server's grammar allows others otherwise
-    request = (await asked(real, "Name a cat, as JSON.", max_tokens=64)).model_copy(
-        update={"json_schema": schema}
-    )
-    (choice,) = (await real.complete(request)).choices
-    assert choice.finish == "stop"
-    assert list(json.loads(choice.text)) == ["name"]
-
-
-@pytest.mark.integration
-async def test_real_second_call_finds_its_prefix_in_its_slot(real: LlamaClient) -> None:
-    request = await asked(real, "Write about the sea. " + "And the wind. " * 40, max_tokens=4)
-    first = await real.complete(request)
-    second = await real.complete(request.model_copy(update={"slot": first.slot}))
-    usage = second.choices[0].usage
-    assert second.slot == first.slot
-    assert usage.tokens_cached >= 0.9 * usage.tokens_in > 100
-
-
-@pytest.mark.integration
-async def test_real_cancelling_frees_the_slot_within_a_second(real: LlamaClient, llama_url: str) -> None:
-    async def busy(http: httpx.AsyncClient) -> int:
-        return sum(slot["is_processing"] for slot in (await http.get("/slots")).json())
-
-    streams = asyncio.Event()
-    request = await asked(real, "Count to ten thousand.", max_tokens=4000)
-    drawing = asyncio.create_task(real.complete(request, lambda _: streams.set()))
-    await asyncio.wait_for(streams.wait(), 20)
-    async with httpx.AsyncClient(base_url=llama_url) as http:
-        assert await busy(http) == 1
-        drawing.cancel()
-        for _ in range(20):
-            if await busy(http) == 0:
-                break
-            await asyncio.sleep(0.05)
-        assert await busy(http) == 0
-    with pytest.raises(asyncio.CancelledError):
-        await drawing

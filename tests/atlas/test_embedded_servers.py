@@ -1,0 +1,167 @@
+"""Each embedded server for real: Redis, llama-server, the sandbox executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from embedded_bench import settings_for
+
+from atlas.config import Settings
+from atlas.embedded import executor_server, gguf, llama_server, redis_server
+from atlas.errors import ModelFileError, StartupError
+from atlas.models import ModelFile
+
+# ---------------------------------------------------------------- Redis
+
+
+def test_no_server_anywhere_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(StartupError, match=r"apt-get install redis-server.*REDIS_URL"):
+        redis_server.find_server()
+
+
+def test_a_server_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("valkey-server", "redis-server"):
+        (tmp_path / name).touch(mode=0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert redis_server.find_server() == tmp_path / name
+
+
+@pytest.mark.integration
+def test_redis_keeps_what_was_written_when_it_is_killed(tmp_path: Path) -> None:
+    server = redis_server.start(tmp_path)
+    with redis.Redis.from_url(server.url) as client:
+        client.set("key", "value")
+        assert client.config_get("appendfsync", "maxmemory-policy", "port") == {
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "port": "0",
+        }
+    server.child.kill()
+    again = redis_server.start(tmp_path)
+    with redis.Redis.from_url(again.url) as client:
+        assert client.get("key") == b"value"
+    again.stop()
+    assert again.url == server.url
+
+
+@pytest.mark.integration
+def test_two_servers_never_share_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = redis_server.start(tmp_path)
+    monkeypatch.setattr(redis_server, "LOCK_PATIENCE_S", 0.1)
+    with pytest.raises(StartupError, match="a Redis server already uses"):
+        redis_server.start(tmp_path)
+    server.stop()
+
+
+@pytest.mark.integration
+def test_a_deep_data_dir_works(tmp_path: Path) -> None:
+    server = redis_server.start(tmp_path / ("d" * 100))
+    with redis.Redis.from_url(server.url) as client:
+        assert client.ping()
+    server.stop()
+    server.socket.parent.rmdir()
+
+
+# ---------------------------------------------------------------- llama-server
+
+
+def test_too_little_memory_says_how_much_and_what_to_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.gguf"
+    with large.open("wb") as file:
+        file.truncate(9_000_000_000)
+    header = gguf.Header("llama", layers=40, kv_width=1024, vocabulary=150_000, context=40_960)
+    monkeypatch.setattr(llama_server, "read_header", lambda _: header)
+    monkeypatch.setattr(llama_server, "memory_available", lambda: 6_000_000_000)
+    model = ModelFile(large, "0" * 64, "large")
+    with pytest.raises(StartupError) as caught:
+        llama_server.check_memory(Settings(), model)
+    assert "large needs about 14.4 GB of memory and 6.0 GB are free" in str(caught.value)
+    assert "set MODEL=qwen2.5-coder-1.5b" in str(caught.value)
+    monkeypatch.setattr(llama_server, "memory_available", lambda: 1_000_000_000)
+    with pytest.raises(StartupError, match=r"lower CONTEXT_TOKENS \(now 16384\)"):
+        llama_server.check_memory(Settings(), model)
+    llama_server.check_memory(Settings(gpu_device=0), model)
+
+
+def test_a_damaged_header_is_no_traceback(tmp_path: Path) -> None:
+    for content in (b"", b"GGUF", b"GGUF" + b"\xff" * 100, b"nope" * 10):
+        (tmp_path / "m.gguf").write_bytes(content)
+        with pytest.raises(ModelFileError, match="header cannot be read"):
+            gguf.read_header(tmp_path / "m.gguf")
+
+
+def test_without_xllamacpp_the_install_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(StartupError, match=r"pip install 'atlas\[embedded\]'.*LLAMA_URL"):
+        llama_server.launch(Settings(data_dir=tmp_path), ModelFile(tmp_path / "m", "", "m"))
+
+
+@pytest.mark.integration
+def test_header_of_a_real_model(smol_model: ModelFile) -> None:
+    header = gguf.read_header(smol_model.path)
+    assert header == gguf.Header("llama", layers=30, kv_width=192, vocabulary=49_152, context=8192)
+    assert header.kv_bytes_per_token == 23_040
+
+
+@pytest.mark.integration
+def test_one_server_generates_and_embeds(llama_url: str) -> None:
+    with httpx.Client(base_url=llama_url, timeout=60) as client:
+        assert client.get("/health").json() == {"status": "ok"}
+        assert client.get("/v1/models").json()["data"][0]["id"] == "smollm2-135m"
+        assert len(client.get("/slots").json()) == 4
+        assert client.get("/props").json()["total_slots"] == 4
+        assert "llamacpp:" in client.get("/metrics").text
+        answer = client.post("/completion", json={"prompt": "def f(x):", "n_predict": 4}).json()
+        assert answer["tokens_predicted"] == 4
+        embedding = client.post("/embedding", json={"content": "word " * 700}).json()
+        assert len(embedding[0]["embedding"][0]) == 576
+
+
+@pytest.mark.integration
+def test_a_gpu_that_is_not_there_stops_the_start(smol_model: ModelFile, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"sees no such GPU[\s\S]*LLAMA_URL"):
+        llama_server.start(settings_for(tmp_path, gpu_device=63), smol_model)
+
+
+@pytest.mark.integration
+def test_a_draft_model_drafts_beside_embeddings(
+    smol_model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu = llama_server.arguments
+
+    def with_draft(settings: Settings, model: ModelFile, *, port: int = 0) -> list[str]:
+        return [*on_cpu(settings, model, port=port), "--draft", str(model.path)]
+
+    monkeypatch.setattr(llama_server, "arguments", with_draft)  # it is for GPUs; here is none
+    server = llama_server.start(settings_for(tmp_path), smol_model)
+    body = {"prompt": "def fib(n):", "n_predict": 32, "temperature": 0}
+    timings = httpx.post(f"{server.url}/completion", json=body, timeout=60).json()["timings"]
+    embedding = httpx.post(f"{server.url}/embedding", json={"content": "word"}, timeout=60)
+    server.stop()
+    assert timings["draft_n_accepted"] > 0
+    assert embedding.status_code == 200
+
+
+@pytest.mark.integration
+def test_a_model_that_cannot_be_loaded_quotes_the_log(smol_model: ModelFile, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(smol_model.path.read_bytes()[:5_000_000])
+    with pytest.raises(StartupError, match=r"llama (exited|was killed)[\s\S]*cut\.gguf"):
+        llama_server.start(Settings(data_dir=tmp_path), ModelFile(cut, "0" * 64, "cut"))
+
+
+# ---------------------------------------------------------------- the sandbox executor
+
+
+@pytest.mark.integration
+def test_the_executor_answers_on_its_socket(tmp_path: Path) -> None:
+    server = executor_server.start(Settings(data_dir=tmp_path, sandbox_jobs=1))
+    assert server.url == f"unix:{server.socket}"
+    server.stop()
