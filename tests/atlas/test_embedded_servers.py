@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -165,3 +167,30 @@ def test_the_executor_answers_on_its_socket(tmp_path: Path) -> None:
     server = executor_server.start(Settings(data_dir=tmp_path, sandbox_jobs=1))
     assert server.url == f"unix:{server.socket}"
     server.stop()
+
+
+@pytest.mark.integration
+def test_what_a_killed_executor_left_on_disk_is_cleared_by_the_next(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, sandbox_jobs=1)
+    work = settings.run_dir / "executor.tmp"
+    server = executor_server.start(settings)
+    body = {"code": "while True: pass", "inputs": [""], "limits": {"time_s": 30}}
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(_execute, server, body)
+        deadline = time.monotonic() + 10
+        while not any(work.glob("atlas-run-*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.child.kill()
+        with pytest.raises(httpx.TransportError):
+            asked.result(10)
+    assert any(work.glob("atlas-run-*"))
+    server = executor_server.start(settings)
+    assert not any(work.glob("atlas-run-*"))
+    assert _execute(server, {"code": "print(1)", "inputs": [""]}).json()["runs"][0]["output"] == "1\n"
+    server.stop()
+
+
+def _execute(server: executor_server.ExecutorServer, body: dict[str, object]) -> httpx.Response:
+    transport = httpx.HTTPTransport(uds=str(server.socket))
+    with httpx.Client(transport=transport, base_url="http://executor", timeout=60) as client:
+        return client.post("/v1/execute", json=body)
