@@ -181,7 +181,7 @@ class Journal:
 
     async def _encode(self, event: AnyEvent) -> str:
         """Return the event's JSON; a long one goes to a content-addressed blob and only its hash stays."""
-        text = event.model_dump_json(exclude_defaults=False)
+        text = event.model_dump_json()
         if len(text) <= BLOB_OVER_BYTES:
             return text
         sha = hashlib.sha256(text.encode()).hexdigest()

@@ -21,6 +21,7 @@ from typing import Literal
 from atlas.catalogue import CATALOGUE, Model
 from atlas.config import Settings
 from atlas.errors import ModelFileError
+from atlas.files import sync_directory
 from atlas.model_sources import CHUNK, HubSource, Progress, Silent, Source, SourceUnavailable, WheelSource
 
 State = Literal["present", "partial", "missing"]
@@ -157,7 +158,7 @@ def _assemble(model: Model, path: Path, source: Source, progress: Progress) -> N
         raise ModelFileError(f"{error}\nWhat it was made from is in {cache}; delete that too.") from None
     partial.replace(path)
     _write_stamp(path, _stamp_path(path), digest.hexdigest())
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _check(model: Model, path: Path, actual: str) -> None:
@@ -311,11 +312,3 @@ def _locked(lock: Path, progress: Progress) -> Iterator[None]:
             progress.message("another pull of this model is running; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,6 @@ def connect(url: str) -> Redis:
         protocol=2,
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 35),
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
-        health_check_interval=0,
         socket_timeout=None,
         socket_connect_timeout=5,
     )

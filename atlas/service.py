@@ -17,6 +17,7 @@ from atlas.cancellation import cancel
 from atlas.config import Settings, load
 from atlas.errors import ConfigError
 from atlas.journal import Journal
+from atlas.llama import LlamaClient
 from atlas.problem_json import add_errors, problem
 from atlas.redis_client import connect
 
@@ -53,6 +54,17 @@ class Runtime:
         except (RedisError, asyncio.TimeoutError) as error:
             return f"Redis cannot be reached: {type(error).__name__}"
         return None
+
+    def model_server(self) -> LlamaClient:
+        """Connect to llama-server; readiness tells when it cannot take calls.
+
+        Raises:
+            ConfigError: if LLAMA_URL is not set.
+        """
+        server = LlamaClient(required(self.settings.llama_url, "LLAMA_URL"))
+        self.stack.push_async_callback(server.aclose)
+        self.checks["llama-server"] = server.ready
+        return server
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` until the service stops; readiness tells if it died."""

@@ -10,7 +10,6 @@ Files are written beside their place, synced and renamed; a task's record comes 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from atlas.api import TaskView
 from atlas.checkers import Checker
 from atlas.contracts import Contract, Pins, Usage, Verdict
 from atlas.errors import Conflict, InfrastructureError
+from atlas.files import sync_directory, take_lock
 from atlas.policy import Policy
 from benchmark.tasks import Task
 
@@ -256,11 +256,7 @@ def write_atomic(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def file_name(task: str) -> str:
@@ -311,14 +307,10 @@ def _locked(directory: Path) -> int:
     """Create the directory and take its lock, which the kernel frees when this process ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return take_lock(directory / ".lock")
+    except BlockingIOError:
+        raise Conflict(f"another runner works on run '{directory.name}' ({directory})") from None
     except OSError as error:
         raise InfrastructureError(
             f"cannot write to {directory}: {error.strerror}; choose another --runs-dir"
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Conflict(f"another runner works on run '{directory.name}' ({directory})") from None
-    return descriptor

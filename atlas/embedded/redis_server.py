@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import platform
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from atlas.embedded.process import Child, plain_environment, short_socket
 from atlas.errors import StartupError
+from atlas.files import take_lock
 
 SERVER_NAMES = ("redis-server", "valkey-server")
 LOCK_PATIENCE_S = 5.0  # for a killed stack's server to die
@@ -111,15 +111,12 @@ def _lock_files(run_dir: Path) -> int:
 
     After `kill -9` of a stack its server may need a moment to die: hence the patience.
     """
-    descriptor = os.open(run_dir / "redis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
+            return take_lock(run_dir / "redis.lock")
         except BlockingIOError:
             if time.monotonic() > deadline:
-                os.close(descriptor)
                 raise StartupError(
                     f"a Redis server already uses {run_dir}; stop it, or set another DATA_DIR"
                 ) from None

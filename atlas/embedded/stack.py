@@ -9,7 +9,6 @@ What the settings already point to (REDIS_URL, LLAMA_URL, EXECUTOR_URL) is not s
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
 import json
 import logging
@@ -27,6 +26,7 @@ from atlas.config import Settings
 from atlas.embedded import executor_server, llama_server, redis_server
 from atlas.embedded.process import Child
 from atlas.errors import AtlasError, StartupError
+from atlas.files import take_lock
 from atlas.models import ModelFile
 
 log = logging.getLogger(__name__)
@@ -229,21 +229,19 @@ def _state_path(run_dir: Path) -> Path:
 
 def _lock_run_dir(run_dir: Path) -> int:
     """Take the lock of one stack per DATA_DIR; the kernel frees it when this process ends."""
+    lock = run_dir / "stack.lock"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(run_dir / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take_lock(lock)
+    except BlockingIOError:
+        holder = lock.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+        raise StartupError(
+            f"another ATLAS stack (pid {holder}) runs on {run_dir.parent}; stop it, or set another DATA_DIR"
+        ) from None
     except OSError as error:
         raise StartupError(
             f"cannot write to {run_dir}: {error.strerror}; set DATA_DIR to a directory of yours"
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StartupError(
-            f"another ATLAS stack (pid {holder}) runs on {run_dir.parent}; stop it, or set another DATA_DIR"
-        ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
     return descriptor

@@ -10,9 +10,8 @@ from sse_starlette.sse import EventSourceResponse
 
 from atlas.api import SubmitRequest, TaskList, TaskView
 from atlas.config import Settings
-from atlas.llama import LlamaClient
 from atlas.policy import POLICIES, Policy
-from atlas.service import Runtime, create_service, required
+from atlas.service import Runtime, create_service
 from services.gateway.deadlines import sweep
 from services.gateway.stream import events, position
 from services.gateway.tasks import Tasks
@@ -20,9 +19,7 @@ from services.gateway.tasks import Tasks
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
     journal = await runtime.journal()
-    server = LlamaClient(required(runtime.settings.llama_url, "LLAMA_URL"))
-    runtime.stack.push_async_callback(server.aclose)
-    runtime.checks["llama-server"] = server.ready
+    server = runtime.model_server()
     runtime.background("deadline sweeper", lambda: sweep(journal))
     app.state.tasks = Tasks(journal, server, runtime.settings.task_deadline_seconds)
 

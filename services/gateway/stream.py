@@ -11,7 +11,7 @@ from atlas.contracts import CLOSING
 from atlas.errors import BadInput
 from atlas.journal import Journal
 
-BLOCK_MS = 2_000  # well under redis-py's own timeout of 5 s
+BLOCK_MS = 2_000
 
 
 def position(last_event_id: str | None) -> int:

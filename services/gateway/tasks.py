@@ -6,13 +6,12 @@ import hashlib
 import uuid
 
 from atlas.api import SubmitRequest, TaskList, TaskView, view
-from atlas.contracts import Pins, TaskCancelled, TaskSubmitted
+from atlas.contracts import TaskCancelled, TaskSubmitted
 from atlas.errors import Conflict, NotFound
 from atlas.journal import Journal
 from atlas.llama import ModelServer
-from atlas.pipeline import PIPELINE_VERSION
+from atlas.pins import current_pins
 from atlas.policy import Policy, named
-from atlas.prompts import PROMPTS_SHA256
 
 
 class Tasks:
@@ -36,10 +35,7 @@ class Tasks:
             _same(known, body, self._deadline_s)
             return await self.get(task), False
         asked = _asked(body, self._deadline_s)
-        pins = Pins(
-            pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await self._server.model()
-        )
-        event = TaskSubmitted(pins=pins, **asked)
+        event = TaskSubmitted(pins=await current_pins(self._server), **asked)
         new = await self.journal.submit(task, event)
         if not new and (known := await self._submission(task)):
             _same(known, body, self._deadline_s)

@@ -7,12 +7,11 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 
 from atlas.config import Settings
-from atlas.contracts import Candidate, Contract, Generate, MakePlans, Pins, Plan, Problem, TaskSubmitted
-from atlas.llama import LlamaClient, ModelServer
-from atlas.pipeline import PIPELINE_VERSION
+from atlas.contracts import Candidate, Contract, Generate, MakePlans, Plan, Problem, TaskSubmitted
+from atlas.llama import ModelServer
+from atlas.pins import current_pins
 from atlas.policy import Policy
-from atlas.prompts import PROMPTS_SHA256
-from atlas.service import Runtime, create_service, required
+from atlas.service import Runtime, create_service
 from atlas.worker import Worker, direct
 from services.planner.plan_search import make_plans
 from services.planner.sampling import generate
@@ -27,9 +26,7 @@ class DirectRequest(Contract):
 
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
-    server = LlamaClient(required(runtime.settings.llama_url, "LLAMA_URL"))
-    runtime.stack.push_async_callback(server.aclose)
-    runtime.checks["llama-server"] = server.ready
+    server = runtime.model_server()
     # Admission: no more tasks generate at once than the server has slots, so that each keeps its cache.
     slots = runtime.settings.slots
     worker = Worker("planner", await runtime.journal(), handler(server, slots), concurrency=slots)
@@ -46,8 +43,7 @@ Server = Annotated[ModelServer, Depends(_server)]
 
 
 async def _submitted(body: DirectRequest, server: ModelServer) -> TaskSubmitted:
-    model = await server.model()
-    pins = Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=model)
+    pins = await current_pins(server)
     return TaskSubmitted(problem=body.problem, policy=body.policy, pins=pins, deadline_s=3600)
 
 

@@ -13,18 +13,16 @@ from atlas.contracts import (
     Candidate,
     Contract,
     Execution,
-    Pins,
     Problem,
     Repair,
     SamplingParams,
     TaskSubmitted,
     Usage,
 )
-from atlas.llama import LlamaClient, ModelServer
-from atlas.pipeline import PIPELINE_VERSION
+from atlas.llama import ModelServer
+from atlas.pins import current_pins
 from atlas.policy import Policy
-from atlas.prompts import PROMPTS_SHA256
-from atlas.service import Runtime, create_service, required
+from atlas.service import Runtime, create_service
 from atlas.worker import Worker, direct
 from services.repair.refine import refine
 from services.repair.worker import handler
@@ -40,9 +38,7 @@ class RepairRequest(Contract):
 
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
-    server = LlamaClient(required(runtime.settings.llama_url, "LLAMA_URL"))
-    runtime.stack.push_async_callback(server.aclose)
-    runtime.checks["llama-server"] = server.ready
+    server = runtime.model_server()
     worker = Worker("repair", await runtime.journal(), handler(server), concurrency=runtime.settings.slots)
     runtime.background("worker", worker.run)
     app.state.server = server
@@ -56,7 +52,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     async def repair(body: RepairRequest, request: Request) -> Candidate:
         """Ask the model once for a mended program, from the public examples it fails; not executed."""
         server: ModelServer = request.app.state.server
-        pins = Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await server.model())
+        pins = await current_pins(server)
         submitted = TaskSubmitted(problem=body.problem, policy=body.policy, pins=pins, deadline_s=3600)
         command = Repair(id="repair:0", index=0, candidate="c0")
         context = direct(submitted, command)

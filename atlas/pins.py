@@ -1,0 +1,17 @@
+"""What a task's course depends on and its submitter does not choose, as it stands now."""
+
+from __future__ import annotations
+
+from atlas.contracts import Pins
+from atlas.llama import ModelServer
+from atlas.pipeline import PIPELINE_VERSION
+from atlas.prompts import PROMPTS_SHA256
+
+
+async def current_pins(server: ModelServer) -> Pins:
+    """Return the pins of a task that is submitted now.
+
+    Raises:
+        ModelServerError: if the server cannot say which model it serves.
+    """
+    return Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await server.model())
