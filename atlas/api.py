@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from atlas.contracts import (
+    AnyCommand,
     Contract,
     Entry,
     Evidence,
@@ -18,7 +19,7 @@ from atlas.contracts import (
     TaskFailed,
     Usage,
 )
-from atlas.policy import Policy
+from atlas.policy import Part, Policy, missing
 from atlas.state import TaskState, fold
 
 Status = Literal["running", "decided", "failed", "cancelled"]
@@ -63,12 +64,53 @@ class TaskView(Contract):
     model_s: float = 0.0
     executor_s: float = 0.0
     deadline_reached: bool = False
+    missing: tuple[Part, ...] = Field(default=(), description="parts of the policy it runs without")
     program: str | None = None
     candidate: str | None = None
     evidence: Evidence | None = None
     error: str | None = None
     infrastructure: bool = False
     failures: tuple[CommandFailure, ...] = ()
+
+
+class DeadLetter(Contract):
+    """`GET /v1/dead-letters/{id}`: a command that was given up after too many deliveries.
+
+    Its task has gone on without it, or has failed. `time` is Redis's clock in seconds.
+    """
+
+    id: str
+    task: str
+    time: float
+    service: str
+    command: AnyCommand
+    detail: str = ""
+
+
+class DeadLetterList(Contract):
+    """`GET /v1/dead-letters`, oldest first."""
+
+    letters: tuple[DeadLetter, ...]
+
+
+class QueueStatus(Contract):
+    """One service's queues: commands nobody has taken, commands in a worker's hands, workers ever seen."""
+
+    service: str
+    waiting: int
+    running: int
+    workers: int
+
+
+class StackStatus(Contract):
+    """`GET /v1/status`: the whole stack as the gateway sees it. `problems` as in /readyz."""
+
+    version: str
+    model: str | None
+    problems: dict[str, str]
+    queues: tuple[QueueStatus, ...]
+    open_tasks: int
+    dead_letters: int
 
 
 class TaskList(Contract):
@@ -103,6 +145,7 @@ def view(task: str, entries: Sequence[Entry], late_tokens: int = 0) -> TaskView:
         model_s=sum(call.server_s for call in state.calls.values()),
         executor_s=sum(execution.seconds for execution in state.executions.values()),
         deadline_reached=state.deadline_reached,
+        missing=missing(submitted.policy, submitted.pins.lens_weights),
         program=program,
         candidate=state.closed.candidate if isinstance(state.closed, TaskDecided) else None,
         evidence=state.closed.evidence if isinstance(state.closed, TaskDecided) else None,

@@ -45,6 +45,7 @@ class Settings(BaseModel):
     threads: int = Field(default=0, ge=0, description="0: half the cores, at least one")
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=1, le=65_530, description="gateway; the services use the next four")
+    api_key: str | None = None
     redis_url: str | None = None
     llama_url: str | None = None
     executor_url: str | None = None
@@ -52,7 +53,7 @@ class Settings(BaseModel):
     task_deadline_seconds: float = Field(default=1800, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("model_path", "redis_url", "llama_url", "executor_url", mode="before")
+    @field_validator("model_path", "api_key", "redis_url", "llama_url", "executor_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from atlas.errors import NotFound
+
+
+class Part(str, Enum):
+    """A technique that a policy may ask for; what each is, is said in docs/ARCHITECTURE.md."""
+
+    PLAN_SEARCH = "plan_search"
+    DIV_SAMPLING = "div_sampling"
+    BUDGET_FORCING = "budget_forcing"
+    LENS = "lens"
+    SELF_TESTS = "self_tests"
+    PR_COT = "pr_cot"
+    REFINEMENT = "refinement"
+    OUTPUT_AGREEMENT = "output_agreement"
+
+
+# What there is so far. The Lens is another matter: it is there for a model that has weights (see `missing`).
+BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT})
 
 
 class Policy(BaseModel):
@@ -12,7 +31,9 @@ class Policy(BaseModel):
 
     `plans` of the `k` candidates follow a plan of their own (PlanSearch); the rest are plain samples.
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
-    (0: never stop early).
+    (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes.
+    `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
+    limit); no call is made that could exceed it. `extras`: parts beyond what the numbers ask for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,18 +43,59 @@ class Policy(BaseModel):
     plans: int = Field(default=0, ge=0, le=16)
     execute: bool = Field(default=True, description="run candidates on the public examples")
     stop_after_passing: int = Field(default=1, ge=0)
-    repairs: int = Field(default=0, ge=0, le=16, description="repair calls at most, when no candidate passes")
+    repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
+    token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
+    extras: tuple[Part, ...] = ()
     temperature: float = Field(default=0.7, ge=0, le=2)
     plan_temperature: float = Field(default=0.7, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=16, le=65_536, description="per candidate")
     plan_max_tokens: int = Field(default=768, ge=16, le=65_536)
+    analysis_max_tokens: int = Field(default=192, ge=16, le=65_536, description="per repair's analysis")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
+    @property
+    def needs(self) -> tuple[Part, ...]:
+        """Every part this policy asks for, in the order of `Part`."""
+        counted = {Part.PLAN_SEARCH: self.plans > 0, Part.PR_COT: self.repairs > 0}
+        return tuple(part for part in Part if counted.get(part) or part in self.extras)
+
+
+def missing(policy: Policy, lens_weights: str | None = None) -> tuple[Part, ...]:
+    """Return the parts a policy needs that it would run without: not built yet, or no Lens weights."""
+    there = BUILT | ({Part.LENS} if lens_weights is not None else set())
+    return tuple(part for part in policy.needs if part not in there)
+
+
+# The ablation A to E: what each phase adds (upstream's conditions, docs/ARCHITECTURE.md).
+_PHASE_1 = (Part.DIV_SAMPLING, Part.BUDGET_FORCING)
+_PHASE_3 = (Part.SELF_TESTS, Part.REFINEMENT)
+# One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
+EQUAL_TOKENS = 8192
 
 A = Policy(name="A", k=1, execute=False, temperature=0.0)
-FULL = Policy(name="full", k=5, plans=2)
+B = Policy(name="B", k=3, plans=2, extras=_PHASE_1)
+C = B.model_copy(update={"name": "C", "extras": (*_PHASE_1, Part.LENS)})
+D = Policy(name="D", k=3, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(*_PHASE_1, *_PHASE_3))
+E = D.model_copy(update={"name": "E", "extras": (*_PHASE_1, Part.LENS, *_PHASE_3)})
+FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 
-POLICIES = {p.name: p for p in (A, FULL)}
+# The controls spend D's budget on plain samples of one prompt (they can share one pool of them).
+RESAMPLE = Policy(name="resample", k=64, token_budget=EQUAL_TOKENS)
+NO_PLAN = RESAMPLE.model_copy(update={"name": "no-plan", "stop_after_passing": 0})
+SELF_CONSISTENCY = NO_PLAN.model_copy(update={"name": "self-consistency", "extras": (Part.OUTPUT_AGREEMENT,)})
+
+POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, NO_PLAN, SELF_CONSISTENCY, FULL)}
+SUMMARIES = {
+    "A": "baseline: one sample at temperature 0, not executed",
+    "B": "phase 1: plans and diverse samples, chosen by the public examples",
+    "C": "phases 1 and 2: B, run in the Lens's energy order",
+    "D": "phases 1 and 3: B, then repair of what fails",
+    "E": "phases 1, 2 and 3: everything",
+    "resample": "control at D's tokens: plain samples until one passes the public examples",
+    "no-plan": "control at D's tokens: plain samples to the end of the budget, chosen as B chooses",
+    "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
+    "full": "the default: plans, samples, public examples, repair, and the Lens where it has weights",
+}
 
 
 def named(name: str) -> Policy:

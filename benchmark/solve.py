@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 from atlas.api import SubmitRequest, TaskView
 from atlas.checkers import Checker
+from atlas.client import Gateway, GatewayRefused
 from atlas.contracts import MAX_CODE_CHARS
 from atlas.errors import Conflict
 from atlas.policy import Policy
-from benchmark.client import Gateway, GatewayRefused
 from benchmark.run_store import Cause, EarlierAttempt, GradeSummary, Outcome, RunStore, TaskRecord
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task

@@ -33,10 +33,10 @@ import httpx
 from rich.console import Console
 
 from atlas.config import Settings, load
+from atlas.embedded.own_stack import Stack, reach
 from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
 from atlas.policy import POLICIES, Policy
 from benchmark import datasets
-from benchmark.own_stack import Stack, reach
 from benchmark.progress import RunProgress
 from benchmark.report import Report, report, table
 from benchmark.run_store import Configuration, RunStore, content_sha256

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atlas import models
+from atlas.client import Gateway
 from atlas.config import Settings, load
 from atlas.embedded import executor_server, llama_server
 from atlas.embedded.stack import Children
@@ -54,6 +55,11 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
         "9000",
         lambda s: [s.service_port(n) for n in ("gateway", "planner", "lens", "sandbox", "repair")],
         [9000, 9001, 9002, 9003, 9004],
+    ),
+    "API_KEY": (
+        "atlas-k",
+        lambda s: Gateway(s.gateway_url, api_key=s.api_key)._http.headers.get("authorization"),
+        "Bearer atlas-k",
     ),
     "REDIS_URL": ("redis://r:6379/0", lambda s: s.redis_url, "redis://r:6379/0"),
     "LLAMA_URL": ("http://l:8080", lambda s: s.llama_url, "http://l:8080"),

@@ -171,11 +171,6 @@ def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -
         assert ids(advance(state, [event]).state) == then
 
 
-def test_our_policies_ask_for_no_repair() -> None:
-    for policy in (A, FULL):
-        assert policy.repairs == 0
-
-
 def test_the_deadline_revokes_what_is_open_and_takes_the_best_so_far() -> None:
     state = executed(generated(begin(submission(Policy(name="p", k=4))), 0), 0, WRONG, OK)
     step = advance(state, [DeadlineReached()])

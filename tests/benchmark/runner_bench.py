@@ -13,17 +13,18 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from scripted_gateway import BROKEN, RIGHT, ScriptedGateway, ended
 
+from atlas import client
 from atlas.checkers import Checker
 from atlas.config import Settings
 from atlas.contracts import Verdict
-from benchmark import client, own_stack
+from atlas.embedded import own_stack
 from benchmark.report import Report
 from benchmark.run_store import TaskRecord
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
 from benchmark.v3_runner import Options, measure, parse
+from tests.support.scripted_gateway import BROKEN, RIGHT, ScriptedGateway, ended
 
 CANARIES = ("CANARY-IN-31337", "CANARY-OUT-73313")
 

@@ -19,14 +19,14 @@ from runner_bench import (
     stored,
     two_is_wrong,
 )
-from scripted_gateway import BROKEN, RIGHT, Answer, ScriptedGateway, ended, problem
 
 from atlas.api import SubmitRequest
+from atlas.client import GatewayUnreachable
 from atlas.contracts import MAX_CODE_CHARS
 from benchmark import datasets, run_store
-from benchmark.client import GatewayUnreachable
 from benchmark.solve import key
 from benchmark.v3_runner import Options
+from tests.support.scripted_gateway import BROKEN, RIGHT, Answer, ScriptedGateway, ended, problem
 
 
 class Killed(BaseException):

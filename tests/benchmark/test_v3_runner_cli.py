@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from runner_bench import INFRASTRUCTURE, four_problems, hasten, two_is_wrong
-from scripted_gateway import Answer, ScriptedGateway
 
 from benchmark import v3_runner
 from benchmark.v3_runner import parse
+from tests.support.scripted_gateway import Answer, ScriptedGateway
 
 REPO = Path(__file__).parents[2]
 RUNNER = REPO / "benchmark" / "v3_runner.py"
@@ -56,8 +56,8 @@ def test_exit_codes(
     with scripted.served() as url:
         assert v3_runner.main(arguments(dataset, tmp_path, url, "--limit", "1", "--run-id", "x")) == 3
         assert "1 tasks ended in error; go on with" in capsys.readouterr().err
-        assert v3_runner.main(arguments(dataset, tmp_path, url, "--condition", "B")) == 1
-        assert capsys.readouterr().err.endswith("there are: A, full\n")
+        assert v3_runner.main(arguments(dataset, tmp_path, url, "--condition", "Z")) == 1
+        assert capsys.readouterr().err.endswith("A, B, C, D, E, resample, no-plan, self-consistency, full\n")
     for wrong in (["--limit", "0"], ["--seed", "-1"], ["--run-id", "../x"], ["--concurrency", "x"]):
         with pytest.raises(SystemExit) as left:
             v3_runner.main(wrong)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import httpx
 import pytest
 from runner_bench import INFRASTRUCTURE, four_problems, hasten, options_for, run, stored, two_is_wrong
-from scripted_gateway import Answer, ScriptedGateway, ended
 
 from atlas.errors import BadInput, Conflict, StartupError
 from benchmark.v3_runner import Options
+from tests.support.scripted_gateway import Answer, ScriptedGateway, ended
 
 hasty = pytest.fixture(autouse=True)(hasten)
 dataset = pytest.fixture(four_problems)
@@ -50,8 +50,8 @@ def test_another_model_is_refused_and_its_task_cancelled(options: Options, scrip
 
 
 def test_an_unknown_condition_lists_those_there_are(options: Options, scripted: ScriptedGateway) -> None:
-    with pytest.raises(BadInput, match="no policy 'B' for --condition; there are: A, full"):
-        run(replace(options, condition="B"), scripted)
+    with pytest.raises(BadInput, match="no policy 'Z' for --condition; there are: A, B"):
+        run(replace(options, condition="Z"), scripted)
     assert options.runs_dir
     assert not (options.runs_dir / "r1").exists()
 

@@ -13,15 +13,16 @@ import httpx
 import pytest
 from rich.console import Console
 from runner_bench import FakeGrader, four_problems, hasten, options_for, run, two_is_wrong
-from scripted_gateway import Answer, ScriptedGateway
 
+from atlas import client
 from atlas.checkers import Checker
 from atlas.config import Settings
+from atlas.embedded import own_stack
 from atlas.errors import BadInput, StartupError
-from benchmark import client, own_stack
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
 from benchmark.v3_runner import Options, measure, parse
+from tests.support.scripted_gateway import Answer, ScriptedGateway
 
 hasty = pytest.fixture(autouse=True)(hasten)
 dataset = pytest.fixture(four_problems)
@@ -48,8 +49,8 @@ def test_a_stack_that_cannot_start_is_quoted(
     ):
         asyncio.run(measure(options, settings, Console(file=io.StringIO()), grader=FakeGrader()))
     assert command[1:] == ["-m", "atlas.cli", "up", "--pull", "--config", str(tmp_path / "atlas.conf")]
-    with pytest.raises(BadInput, match="no policy 'B'"):
-        asyncio.run(measure(replace(options, condition="B"), settings, Console(file=io.StringIO())))
+    with pytest.raises(BadInput, match="no policy 'Z'"):
+        asyncio.run(measure(replace(options, condition="Z"), settings, Console(file=io.StringIO())))
 
 
 def test_a_stack_begun_by_another_at_the_same_time_is_used(

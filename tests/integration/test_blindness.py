@@ -11,7 +11,8 @@ import pytest
 import redis
 from canary import contains
 from recording_proxy import RecordingProxy
-from stack_process import running
+
+from tests.support.stack_process import running
 
 pytestmark = pytest.mark.integration
 PUBLIC = "canary-public-51d8e0aa"

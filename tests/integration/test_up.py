@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from stack_process import StackProcess, free_ports, running
 
 from atlas.models import ModelFile
+from tests.support.stack_process import StackProcess, free_ports, running
 
 pytestmark = pytest.mark.integration
 PROBLEM = {

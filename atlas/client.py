@@ -70,6 +70,7 @@ class Gateway:
         self,
         url: str,
         *,
+        api_key: str | None = None,
         patience_s: float | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -82,8 +83,9 @@ class Gateway:
         self.url = url.rstrip("/")
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         loopback = parsed.host in ("127.0.0.1", "localhost", "::1")  # never by way of a proxy
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.AsyncClient(
-            base_url=self.url, timeout=TIMEOUT, transport=transport, trust_env=not loopback
+            base_url=self.url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=not loopback
         )
 
     async def __aenter__(self) -> Gateway:

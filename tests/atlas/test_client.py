@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
-from scripted_gateway import Answer, ScriptedGateway, ended, entries, event, problem
 
+from atlas import client
 from atlas.api import SubmitRequest
+from atlas.client import Gateway, GatewayRefused, GatewayUnreachable
 from atlas.contracts import Problem
 from atlas.errors import BadInput, Conflict, StartupError
-from atlas.policy import A
-from benchmark import client
-from benchmark.client import Gateway, GatewayRefused, GatewayUnreachable
+from atlas.policy import POLICIES, A
+from tests.support.scripted_gateway import Answer, ScriptedGateway, ended, entries, event, problem
 
 REQUEST = SubmitRequest(problem=Problem(title="one", statement="Print 1."), policy=A)
 
@@ -49,7 +49,7 @@ async def test_get_cancel_policies_and_pins(scripted: ScriptedGateway, gateway: 
     task, _ = await gateway.submit(REQUEST, "k")
     assert (await gateway.get(task.id)).status == "running"
     assert (await gateway.cancel(task.id)).status == "cancelled"
-    assert [policy.name for policy in await gateway.policies()] == ["A", "full"]
+    assert [policy.name for policy in await gateway.policies()] == list(POLICIES)
     assert (await gateway.pins(task.id)).model == "scripted"
     assert (await gateway.readiness()).state == "ready"
 

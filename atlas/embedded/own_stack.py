@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atlas.client import Gateway
 from atlas.config import Settings
 from atlas.embedded.process import Child
 from atlas.errors import StartupError
-from benchmark.client import Gateway
 
 UNREADY_S = 300.0  # how long a gateway that answers may take to become ready: a large model is loading
 START_S = 3600.0  # how long our own stack may take: a model is fetched
@@ -65,7 +65,9 @@ async def reach(
     Raises:
         StartupError: no gateway at `target`, one that does not become ready, or the stack cannot start.
     """
-    async with Gateway(target or settings.gateway_url, transport=transport) as gateway:
+    async with Gateway(
+        target or settings.gateway_url, api_key=settings.api_key, transport=transport
+    ) as gateway:
         found = await gateway.readiness()
         if found.state == "absent" and target:
             raise StartupError(
