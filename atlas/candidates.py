@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Choice, Problem, SamplingParams
+from atlas.contracts import MAX_CODE_CHARS, Candidate, Choice, Perspective, Problem, SamplingParams
 from atlas.extract import program
 
 
@@ -17,6 +17,7 @@ def candidate(
     origin: Literal["sample", "plan", "repair"],
     plan: int | None = None,
     parent: str | None = None,
+    perspective: Perspective | None = None,
 ) -> Candidate:
     """Return the candidate a completion holds; `code` is None if there is no program, or one too long."""
     code = program(choice.text, problem.entry_point)
@@ -25,6 +26,7 @@ def candidate(
         origin=origin,
         plan=plan,
         parent=parent,
+        perspective=perspective,
         code=code if code is not None and len(code) <= MAX_CODE_CHARS else None,
         sampling=sampling,
         usage=choice.usage,

@@ -135,6 +135,15 @@ class Unavailable(Contract):
 EnergyScore = Annotated[Energy | Unavailable, Field(discriminator="kind")]
 
 
+Perspective = Literal["logical_consistency", "information_completeness", "biases", "alternative_solutions"]
+PERSPECTIVES: tuple[Perspective, ...] = (
+    "logical_consistency",
+    "information_completeness",
+    "biases",
+    "alternative_solutions",
+)
+
+
 class Candidate(Contract):
     """One program the model wrote. `code` is None when its answer held no code block."""
 
@@ -142,6 +151,7 @@ class Candidate(Contract):
     origin: Literal["sample", "plan", "repair"]
     plan: int | None = None
     parent: str | None = Field(default=None, description="the candidate that a repair mends")
+    perspective: Perspective | None = Field(default=None, description="how a repair looked at its parent")
     code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)
     sampling: SamplingParams
     usage: Usage
@@ -253,11 +263,12 @@ class Execute(Command):
 
 
 class Repair(Command):
-    """Mend a candidate that fails public examples: candidate id `r{index}`."""
+    """Mend a candidate that fails public examples, looked at in one way: candidate id `r{index}`."""
 
     kind: Literal["repair"] = "repair"
     index: int
     candidate: str
+    perspective: Perspective
 
 
 class Select(Command):

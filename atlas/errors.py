@@ -5,6 +5,7 @@ AtlasError
 │   ├── NotFound            no such task, model or policy (404)
 │   └── Conflict            the same idempotency key with another body (409)
 ├── BadOutput               the model's answer cannot be used; CommandFailed(bad_output) in a task
+│   └── BudgetSpent         the task's token budget has nothing left for this call
 ├── ConfigError             atlas.conf or the environment is wrong: names the key and the line
 ├── StartupError            a part of the stack cannot start: says what to do next
 ├── ModelFileError          a model file is missing, partial or not what its hash promises
@@ -49,6 +50,12 @@ class BadOutput(AtlasError):
 
     title = "The model's answer cannot be used"
     status = 502
+
+
+class BudgetSpent(BadOutput):
+    """The task's token budget has nothing left for a call."""
+
+    title = "The token budget is spent"
 
 
 class ConfigError(AtlasError):

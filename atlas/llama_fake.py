@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from atlas.contracts import Choice, LogprobSummary, Usage
 from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens
@@ -26,16 +28,20 @@ class FakeModelServer:
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
     ) -> CompletionResult:
-        """Return `request.n` copies of the scripted text; one token a word."""
+        """Return `request.n` copies of the scripted text, cut at `max_tokens`; one token a blank-led word."""
         self.requests.append(request)
         if self.hold:
             await self.hold.wait()
-        text = self.script(request)
-        usage = Usage(tokens_in=len(request.prompt.split()), tokens_out=max(1, len(text.split())))
+        tokens = re.findall(r"\s*\S+|\s+\Z", self.script(request)) or [""]
+        whole = len(tokens) <= request.sampling.max_tokens
+        tokens = tokens[: request.sampling.max_tokens]
+        text = "".join(tokens)
+        usage = Usage(tokens_in=len(request.prompt.split()), tokens_out=len(tokens))
         if on_tokens:
             on_tokens(usage.tokens_out * request.n)
         logprob = LogprobSummary(mean=-0.1, minimum=-1.0, lowest_decile=-0.5)
-        choice = Choice(text=text, usage=usage, finish="stop", logprob=logprob)
+        finish: Literal["stop", "length"] = "stop" if whole else "length"
+        choice = Choice(text=text, usage=usage, finish=finish, logprob=logprob)
         return CompletionResult(choices=(choice,) * request.n, slot=0, server_s=0.0)
 
     async def ready(self) -> str | None:

@@ -6,7 +6,10 @@ import hashlib
 import json
 
 from atlas.contracts import ModelCallFinished
+from atlas.errors import BudgetSpent
 from atlas.llama import CompletionRequest, ModelServer
+from atlas.pipeline import tokens_left
+from atlas.state import TaskState
 from atlas.worker import Context
 
 
@@ -16,8 +19,10 @@ async def call(
     """Return the recorded call `name` of this command, making and recording it if there is none yet.
 
     The task's slot is asked for, so that the prefix its earlier calls share is still in that slot's cache.
+    The call is cut to what is left of the task's token budget, shared by its completions.
 
     Raises:
+        BudgetSpent: if the budget has not a token left for each completion.
         ModelServerError: from the server.
         asyncio.CancelledError: if the task closed while the call ran.
     """
@@ -29,7 +34,8 @@ async def call(
     def count(tokens: int) -> None:
         context.tokens_in_flight += tokens
 
-    result = await server.complete(request.model_copy(update={"slot": context.state.slot}), count)
+    request = _within_budget(request, context.state).model_copy(update={"slot": context.state.slot})
+    result = await server.complete(request, count)
     schema = json.dumps(request.json_schema, sort_keys=True) if request.json_schema else None
     event = ModelCallFinished(
         command=command,
@@ -44,3 +50,14 @@ async def call(
     context.tokens_in_flight = 0  # from here on the journal counts them, whatever becomes of the command
     state = await context.record(event, once=f"call:{call_id}")
     return state.calls[call_id]
+
+
+def _within_budget(request: CompletionRequest, state: TaskState) -> CompletionRequest:
+    left = tokens_left(state)
+    if left is None:
+        return request
+    each = min(request.sampling.max_tokens, left // request.n)
+    if each < 1:
+        raise BudgetSpent(f"of {state.task.policy.token_budget} tokens {left} are left")
+    sampling = request.sampling.model_copy(update={"max_tokens": each})
+    return request.model_copy(update={"sampling": sampling})

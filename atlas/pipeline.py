@@ -4,7 +4,10 @@ Pure: no I/O, no clock, no randomness. `decide` is asked after every event by wh
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
     submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select ─▶ decided
-                                   └▶ [Score], when weights are pinned: then run in energy order
+                                   └▶ [Score], with Lens weights pinned: then run in energy order
+
+What bounds it: `k` and `repairs`, the hard token budget (no call is begun that could exceed it), and the
+deadline (an event); whichever comes first, the best program so far is the answer.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atlas.contracts import (
+    PERSPECTIVES,
     AnyCommand,
     AnyEvent,
     Candidate,
@@ -27,9 +31,12 @@ from atlas.contracts import (
     Select,
     TaskFailed,
 )
+from atlas.policy import Part
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "1"
+PIPELINE_VERSION = "2"
+SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
+LEAST_TOKENS = 64  # no program fits in fewer: a call that could not generate so many is not begun
 
 
 def decide(state: TaskState) -> frozenset[AnyCommand]:
@@ -37,8 +44,8 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
     if state.closed or state.submitted is None or state.done("select"):
         return frozenset()
     if not state.deadline_reached:
-        if state.task.policy.plans and not state.done("plans"):
-            return frozenset({MakePlans(id="plans", n=state.task.policy.plans)})
+        if planning := _plans(state):
+            return frozenset(planning)
         work = _generations(state) + _scores(state) + _executions(state) or _repairs(state)
         if work:
             return frozenset(work)
@@ -49,15 +56,17 @@ def failure(state: TaskState) -> TaskFailed | None:
     """Return how the task ends without a program, if it can no longer have one."""
     if state.closed or state.submitted is None:
         return None
-    broken = [f for f in state.failures.values() if f.infrastructure]
+    broken = [f"{c} {f.reason}: {f.detail}" for c, f in state.failures.items() if f.infrastructure]
     if "select" in state.failures:
         return TaskFailed(reason=f"selection failed: {state.failures['select'].detail}", infrastructure=True)
     if decide(state):
         return None
     if state.deadline_reached:
         return TaskFailed(reason="the deadline came before a program", infrastructure=bool(broken))
-    detail = f": {broken[0].detail}" if broken else ": no answer of the model held a code block"
-    return TaskFailed(reason=f"no program was generated{detail}", infrastructure=bool(broken))
+    drawn = "no answer of the model held a code block"
+    unpaid = f"the token budget of {state.task.policy.token_budget} allows no call"
+    why = broken[0] if broken else drawn if state.candidates or state.failures else unpaid
+    return TaskFailed(reason=f"no program was generated: {why}", infrastructure=bool(broken))
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,18 @@ def advance(state: TaskState, events: Sequence[AnyEvent]) -> Step:
     return Step(tuple(out + follow), fresh, revoked, state)
 
 
+def tokens_left(state: TaskState) -> int | None:
+    """Return how many tokens the task may still generate, or None where its policy sets no budget."""
+    budget = state.task.policy.token_budget
+    return max(0, budget - state.usage.tokens_out) if budget else None
+
+
+def _affordable(state: TaskState, command: str, completions: int) -> bool:
+    """Whether a command is under way already, or the budget has tokens for so many more completions."""
+    left = tokens_left(state)
+    return command in state.open or left is None or left >= completions * LEAST_TOKENS
+
+
 def programs(state: TaskState) -> list[Candidate]:
     """Candidates that hold a program, in the order they were drawn."""
     return [c for c in state.candidates.values() if c.code is not None]
@@ -124,21 +145,30 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
     return [c for c in programs(state) if not state.done(f"execute:{c.id}")] if _executes(state) else []
 
 
+def _plans(state: TaskState) -> list[AnyCommand]:
+    n = state.task.policy.plans
+    wanted = n > 0 and not state.done("plans") and _affordable(state, "plans", n)
+    return [MakePlans(id="plans", n=n)] if wanted else []
+
+
 def _next_generation(state: TaskState) -> Generate | None:
     """The first Generate of the policy's schedule that is not done: one per plan, then plain samples.
 
     Calls of one task run one after another, so that each finds the others' prefix in its slot's cache; plain
-    samples share one prompt and, where nothing may stop them early, one call (`n`).
+    samples share one prompt and, where nothing may stop them early, four of them a call. None when the
+    schedule is done, or the next call cannot be paid for.
     """
     policy = state.task.policy
     planned = min(len(state.plans), policy.plans, policy.k)
     together = not (_executes(state) and policy.stop_after_passing)
     first = 0
     while first < policy.k:
-        n = policy.k - first if together and first >= planned else 1
-        if not state.done(f"generate:{first}"):
+        n = min(SAMPLES_A_CALL, policy.k - first) if together and first >= planned else 1
+        name = f"generate:{first}"
+        if not state.done(name):
             plan = first if first < planned else None
-            return Generate(id=f"generate:{first}", first=first, n=n, plan=plan)
+            affordable = _affordable(state, name, n)
+            return Generate(id=name, first=first, n=n, plan=plan) if affordable else None
         first += n
     return None
 
@@ -156,7 +186,7 @@ def _generations(state: TaskState) -> list[AnyCommand]:
 
 def _ranked(state: TaskState) -> bool:
     """Whether candidates are scored first and run in energy order."""
-    return state.task.pins.lens_weights is not None
+    return Part.LENS in state.task.policy.extras and state.task.pins.lens_weights is not None
 
 
 def _scores(state: TaskState) -> list[AnyCommand]:
@@ -180,12 +210,18 @@ def _executions(state: TaskState) -> list[AnyCommand]:
 
 
 def _repairs(state: TaskState) -> list[AnyCommand]:
-    """When everything drawn has failed: mend the program that passes most examples, one call at a time."""
+    """When everything drawn has failed: mend the program that passes most examples, one proposal at a time.
+
+    Each proposal looks at it from the next of the four perspectives; the first to pass more is mended next.
+    """
     failing = [c for c in programs(state) if c.id in state.executions]
     if not failing or survivors(state):
         return []
     best = max(failing, key=lambda c: state.executions[c.id].passed)
     for index in range(state.task.policy.repairs):
-        if not state.done(f"repair:{index}"):
-            return [Repair(id=f"repair:{index}", index=index, candidate=best.id)]
+        name = f"repair:{index}"
+        if not state.done(name):
+            perspective = PERSPECTIVES[index % len(PERSPECTIVES)]
+            command = Repair(id=name, index=index, candidate=best.id, perspective=perspective)
+            return [command] if _affordable(state, name, 2) else []
     return []

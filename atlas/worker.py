@@ -20,7 +20,7 @@ from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
 from atlas.cancellation import cancel
-from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskSubmitted
+from atlas.contracts import ANSWERS, AnyCommand, AnyEvent, CommandFailed, TaskFailed, TaskSubmitted
 from atlas.errors import BadInput, BadOutput, InfrastructureError
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
 from atlas.pipeline import advance
@@ -72,8 +72,15 @@ class Context:
 
 
 def direct(submitted: TaskSubmitted, command: AnyCommand) -> Context:
-    """Return the context of a command asked for over REST, outside any task."""
-    return Context("direct", command, advance(TaskState(), [submitted]).state)
+    """Return the context of a command asked for over REST, outside any task.
+
+    Raises:
+        BadInput: if the policy allows no work at all.
+    """
+    state = advance(TaskState(), [submitted]).state
+    if isinstance(state.closed, TaskFailed):
+        raise BadInput(state.closed.reason)
+    return Context("direct", command, state)
 
 
 Handler = Callable[[Context], Awaitable["list[AnyEvent]"]]

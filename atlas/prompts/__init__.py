@@ -1,7 +1,7 @@
 """Prompts: one Jinja2 file each, in our own words, hashed into every task's pins.
 
-Every prompt begins with the same system message and problem text and puts what varies last, so that all
-calls of one task share their prefix in the server's cache.
+Every conversation begins with the same system message and problem text and puts what varies last, so that
+all calls of one task share their prefix in the server's cache.
 """
 
 from __future__ import annotations
@@ -49,8 +49,26 @@ def messages(name: str, problem: Problem, **values: object) -> list[dict[str, st
     Raises:
         jinja2.UndefinedError: if the prompt uses a value that was not given.
     """
-    user = _ENVIRONMENT.get_template(f"{name}.j2").render(problem=problem, **values).strip()
     return [
         {"role": "system", "content": _ENVIRONMENT.get_template("system.j2").render().strip()},
-        {"role": "user", "content": user},
+        {"role": "user", "content": _render(name, problem, **values)},
     ]
+
+
+def follow_up(
+    so_far: list[dict[str, str]], answer: str, name: str, problem: Problem, **values: object
+) -> list[dict[str, str]]:
+    """Return a conversation with the model's answer and one more prompt of ours.
+
+    Raises:
+        jinja2.UndefinedError: if the prompt uses a value that was not given.
+    """
+    return [
+        *so_far,
+        {"role": "assistant", "content": answer.strip()},
+        {"role": "user", "content": _render(name, problem, **values)},
+    ]
+
+
+def _render(name: str, problem: Problem, **values: object) -> str:
+    return _ENVIRONMENT.get_template(f"{name}.j2").render(problem=problem, **values).strip()

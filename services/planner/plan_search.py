@@ -43,7 +43,7 @@ async def make_plans(context: Context, server: ModelServer, command: MakePlans) 
     """Ask for `command.n` plans; fewer come back when algorithms repeat.
 
     Raises:
-        BadOutput: if the answer was cut off by its token limit.
+        BadOutput: if the answer was cut off by its token limit, or there is no token left for one.
         ModelServerError: from the server.
     """
     task = context.state.task

@@ -6,6 +6,7 @@ from typing import Literal
 
 from atlas.candidates import candidate
 from atlas.contracts import CandidateGenerated, Generate, SamplingParams
+from atlas.errors import BudgetSpent
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages
@@ -18,9 +19,11 @@ async def generate(
     """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
     Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
-    further choice of a call, so no two candidates share a seed, however they are divided into calls.
+    further choice of a call, so no two candidates share a seed, however they are divided into calls. Fewer
+    come back if the token budget is spent on the way.
 
     Raises:
+        BudgetSpent: if there is no token left for the first.
         ModelServerError: from the server.
     """
     task = context.state.task
@@ -39,10 +42,15 @@ async def generate(
         )
         n = min(slots, command.first + command.n - first)
         request = CompletionRequest(prompt=prompt, sampling=sampling, n=n)
-        done = await call(context, server, f"code:{first}", request)
+        try:
+            done = await call(context, server, f"code:{first}", request)
+        except BudgetSpent:
+            if not events:
+                raise
+            break
         origin: Literal["sample", "plan"] = "sample" if command.plan is None else "plan"
         drawn = [
-            candidate(choice, problem, sampling, id=f"c{first + i}", origin=origin, plan=command.plan)
+            candidate(choice, problem, done.sampling, id=f"c{first + i}", origin=origin, plan=command.plan)
             for i, choice in enumerate(done.choices)
         ]
         events += [CandidateGenerated(command=command.id, candidate=each) for each in drawn]

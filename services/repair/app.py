@@ -13,6 +13,7 @@ from atlas.contracts import (
     Candidate,
     Contract,
     Execution,
+    Perspective,
     Problem,
     Repair,
     SamplingParams,
@@ -24,16 +25,17 @@ from atlas.pins import current_pins
 from atlas.policy import Policy
 from atlas.service import Runtime, create_service
 from atlas.worker import Worker, direct
-from services.repair.refine import refine
+from services.repair import pr_cot
 from services.repair.worker import handler
 
 
 class RepairRequest(Contract):
-    """A failing program, and how it did on the problem's public examples."""
+    """A failing program, how it did on the problem's public examples, and how to look at it."""
 
     problem: Problem
     code: str = Field(max_length=MAX_CODE_CHARS)
     execution: Execution
+    perspective: Perspective = "logical_consistency"
     policy: Policy = Policy(name="direct")
 
 
@@ -50,16 +52,16 @@ def create(settings: Settings | None = None) -> FastAPI:
 
     @app.post("/v1/repair")
     async def repair(body: RepairRequest, request: Request) -> Candidate:
-        """Ask the model once for a mended program, from the public examples it fails; not executed."""
+        """Ask the model for one mended program, from the public examples it fails; not executed."""
         server: ModelServer = request.app.state.server
         pins = await current_pins(server)
         submitted = TaskSubmitted(problem=body.problem, policy=body.policy, pins=pins, deadline_s=3600)
-        command = Repair(id="repair:0", index=0, candidate="c0")
+        command = Repair(id="repair:0", index=0, candidate="c0", perspective=body.perspective)
         context = direct(submitted, command)
         sampling = SamplingParams(temperature=0, max_tokens=1, seed=0)
         broken = Candidate(id="c0", origin="sample", code=body.code, sampling=sampling, usage=Usage())
         context.state = replace(context.state, candidates={"c0": broken}, executions={"c0": body.execution})
-        return (await refine(context, server, command)).candidate
+        return (await pr_cot.repair(context, server, command)).candidate
 
     return app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from atlas.contracts import AnyEvent, Repair
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
-from services.repair.refine import refine
+from services.repair.pr_cot import repair
 
 
 def handler(server: ModelServer) -> Handler:
@@ -14,7 +14,7 @@ def handler(server: ModelServer) -> Handler:
     async def handle(context: Context) -> list[AnyEvent]:
         command = context.command
         if isinstance(command, Repair):
-            return [await refine(context, server, command)]
+            return [await repair(context, server, command)]
         raise TypeError(f"not a repair command: {command.kind}")
 
     return handle

@@ -40,7 +40,7 @@ from atlas.contracts import (
     Verdict,
 )
 from atlas.pipeline import programs
-from atlas.policy import Policy
+from atlas.policy import Part, Policy
 from atlas.state import TaskState
 
 T = TypeVar("T")
@@ -67,6 +67,8 @@ def policies() -> st.SearchStrategy[Policy]:
         execute=st.sampled_from([True, True, False]),
         repairs=st.sampled_from([0, 0, 1, 2]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
+        token_budget=st.sampled_from([0, 0, 1000, 200]),
+        extras=st.sampled_from([(Part.LENS,), ()]),
     )
 
 

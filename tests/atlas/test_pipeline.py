@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from histories import SAMPLING, USAGE, answer, picking, submission, submissions
+from histories import SAMPLING, USAGE, answer, model_call, picking, submission, submissions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.contracts import (
+    PERSPECTIVES,
     AnyEvent,
     Candidate,
     CandidateGenerated,
@@ -33,8 +34,8 @@ from atlas.contracts import (
     TestResult,
     Verdict,
 )
-from atlas.pipeline import advance, decide, survivors
-from atlas.policy import FULL, A, Policy
+from atlas.pipeline import LEAST_TOKENS, advance, decide, survivors, tokens_left
+from atlas.policy import FULL, A, Part, Policy
 from atlas.state import InvalidHistory, TaskState, apply
 
 
@@ -52,10 +53,14 @@ def generated(state: TaskState, index: int, code: str | None = "print(1)") -> Ta
 
 
 def executed(state: TaskState, index: int, *verdicts: Verdict) -> TaskState:
+    return ran(state, f"c{index}", *verdicts)
+
+
+def ran(state: TaskState, candidate: str, *verdicts: Verdict) -> TaskState:
     execution = Execution(
         results=tuple(TestResult(verdict=v) for v in verdicts), isolation="fake", seconds=0.0
     )
-    event = ExecutionFinished(command=f"execute:c{index}", candidate=f"c{index}", execution=execution)
+    event = ExecutionFinished(command=f"execute:{candidate}", candidate=candidate, execution=execution)
     return advance(state, [event]).state
 
 
@@ -140,7 +145,7 @@ def test_identical_prompts_are_drawn_in_one_call_where_nothing_stops_early() -> 
 
 
 def test_with_lens_weights_candidates_run_lowest_energy_first_and_stop_at_the_first_that_passes() -> None:
-    state = begin(submission(Policy(name="p", k=3), weights="w"))
+    state = begin(submission(Policy(name="p", k=3, extras=(Part.LENS,)), weights="w"))
     for index in range(3):
         state = generated(state, index)
     assert ids(state) == {"score:c0", "score:c1", "score:c2"}
@@ -159,7 +164,9 @@ def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -
     state = begin(submission(Policy(name="p", k=2, repairs=2)))
     state = executed(generated(state, 0), 0, WRONG, WRONG)
     state = executed(generated(state, 1), 1, OK, WRONG)
-    assert decide(state) == {Repair(id="repair:0", index=0, candidate="c1")}
+    assert decide(state) == {
+        Repair(id="repair:0", index=0, candidate="c1", perspective="logical_consistency")
+    }
     mended = Candidate(id="r0", origin="repair", code="print(2)", sampling=SAMPLING, usage=USAGE)
     state = advance(state, [CandidateGenerated(command="repair:0", candidate=mended)]).state
     assert ids(state) == {"execute:r0"}
@@ -169,6 +176,83 @@ def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -
         )
         event = ExecutionFinished(command="execute:r0", candidate="r0", execution=execution)
         assert ids(advance(state, [event]).state) == then
+
+
+def test_weights_are_not_looked_at_by_a_policy_without_the_lens() -> None:
+    state = generated(begin(submission(Policy(name="p", k=1), weights="w")), 0)
+    assert ids(state) == {"execute:c0"}
+
+
+def test_repairs_go_through_all_four_perspectives_each_executed_before_the_next() -> None:
+    state = executed(generated(begin(submission(Policy(name="p", k=1, repairs=5))), 0), 0, WRONG, WRONG)
+    seen = []
+    for index in range(5):
+        (command,) = decide(state)
+        assert isinstance(command, Repair)
+        seen.append(command.perspective)
+        if index == 3:  # an answer that is no proposal does not stop the next
+            failed = CommandFailed(command=command.id, reason="bad_output")
+            state = advance(state, [failed]).state
+            continue
+        code = f"print({index})"
+        drawn = Candidate(id=f"r{index}", origin="repair", code=code, sampling=SAMPLING, usage=USAGE)
+        state = advance(state, [CandidateGenerated(command=command.id, candidate=drawn)]).state
+        assert ids(state) == {f"execute:r{index}"}
+        state = ran(state, f"r{index}", WRONG, WRONG)
+    assert seen == [*PERSPECTIVES, PERSPECTIVES[0]]
+    assert ids(state) == {"select"}
+
+
+def test_a_repair_that_passes_more_is_what_is_mended_next() -> None:
+    state = executed(generated(begin(submission(Policy(name="p", k=1, repairs=2))), 0), 0, WRONG, WRONG)
+    drawn = Candidate(id="r0", origin="repair", code="print(7)", sampling=SAMPLING, usage=USAGE)
+    state = advance(state, [CandidateGenerated(command="repair:0", candidate=drawn)]).state
+    (command,) = decide(ran(state, "r0", OK, WRONG))
+    assert isinstance(command, Repair)
+    assert command.candidate == "r0"
+
+
+def spent(state: TaskState, command: str, tokens: int) -> TaskState:
+    """The state after a recorded call of that many generated tokens."""
+    call = model_call(command)
+    choice = call.choices[0].model_copy(update={"usage": USAGE.model_copy(update={"tokens_out": tokens})})
+    return advance(state, [call.model_copy(update={"choices": (choice,)})]).state
+
+
+def test_what_the_budget_cannot_pay_for_is_not_begun_but_what_is_under_way_is_finished() -> None:
+    policy = Policy(name="p", k=9, repairs=4, token_budget=300)
+    state = begin(submission(policy))
+    assert tokens_left(state) == 300
+    state = spent(state, "generate:0", 280)
+    assert tokens_left(state) == 20
+    assert ids(state) == {"generate:0"}, "its call is paid for and recorded"
+    assert ids(executed(generated(state, 0), 0, WRONG, WRONG)) == {"select"}
+    assert tokens_left(begin(submission(A))) is None
+
+
+def test_repair_needs_tokens_for_both_of_its_calls() -> None:
+    policy = Policy(name="p", k=1, repairs=4, token_budget=300)
+    for cost, then in [(300 - 2 * LEAST_TOKENS, {"repair:0"}), (301 - 2 * LEAST_TOKENS, {"select"})]:
+        state = spent(begin(submission(policy)), "generate:0", cost)
+        assert ids(executed(generated(state, 0), 0, WRONG, WRONG)) == then
+
+
+def test_a_budget_too_small_for_anything_fails_the_task_by_its_own_fault() -> None:
+    closed = begin(submission(Policy(name="p", k=1, token_budget=LEAST_TOKENS - 1))).closed
+    assert isinstance(closed, TaskFailed)
+    assert not closed.infrastructure
+    assert "token budget" in closed.reason
+
+
+def test_what_has_been_drawn_survives_the_deadline_in_a_long_series() -> None:
+    state = begin(submission(Policy(name="p", k=9, stop_after_passing=0)))
+    drawn = [
+        Candidate(id=f"c{i}", origin="sample", code="x", sampling=SAMPLING, usage=USAGE) for i in range(4)
+    ]
+    state = advance(state, [CandidateGenerated(command="generate:0", candidate=c) for c in drawn]).state
+    assert ids(state) == {"generate:4", *(f"execute:c{i}" for i in range(4))}
+    state = advance(state, [DeadlineReached()]).state
+    assert ids(state) == {"select"}
 
 
 def test_the_deadline_revokes_what_is_open_and_takes_the_best_so_far() -> None:

@@ -8,9 +8,11 @@ import pytest
 from histories import submission
 from worker_bench import Bench, Probe, StreamingServer, new_bench, plain, solver, within
 
-from atlas.contracts import TaskCancelled, TaskDecided
+from atlas.contracts import Generate, TaskCancelled, TaskDecided
+from atlas.errors import BadInput
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import A, Policy
+from atlas.worker import direct
 
 bench = pytest.fixture(new_bench)
 
@@ -67,3 +69,9 @@ async def test_a_crash_in_the_call_repeats_the_call(bench: Bench) -> None:
     await bench.until(lambda s: s.candidates)
     assert len(server.requests) == 2
     assert await bench.journal.late_tokens("t") == 0
+
+
+def test_a_direct_call_whose_policy_allows_no_work_is_refused() -> None:
+    policy = Policy(name="p", token_budget=1)
+    with pytest.raises(BadInput, match="token budget of 1"):
+        direct(submission(policy), Generate(id="generate:0", first=0))

@@ -165,7 +165,7 @@ async def test_an_answer_without_a_program_is_a_candidate_without_code() -> None
 
 
 async def test_a_program_too_long_to_run_is_a_candidate_without_code() -> None:
-    text = f"```python\nprint(input())\n{'# so' * MAX_CODE_CHARS}\n```"
+    text = f"```python\nprint(input())\n#{'so' * MAX_CODE_CHARS}\n```"
     command = Generate(id="generate:0", first=0)
     (candidate,) = await drawn(direct(submitted(POLICY), command), FakeModelServer(lambda _: text), command)
     assert candidate.code is None

@@ -9,11 +9,11 @@ import pytest
 
 from atlas.config import Settings
 from atlas.contracts import (
+    PERSPECTIVES,
     Candidate,
     CandidateGenerated,
     Example,
     Execution,
-    ModelCallFinished,
     Pins,
     Problem,
     Repair,
@@ -23,12 +23,14 @@ from atlas.contracts import (
     Usage,
     Verdict,
 )
-from atlas.errors import BadOutput
+from atlas.errors import BadOutput, BudgetSpent
+from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
+from atlas.pipeline import LEAST_TOKENS
 from atlas.policy import Policy
 from atlas.worker import Context, direct
 from services.repair.app import create
-from services.repair.refine import SHOWN_CHARS, failures, refine
+from services.repair.pr_cot import SHOWN_CHARS, failures, repair
 from services.repair.worker import handler
 
 BROKEN = "print(int(input()) + 1)\n"
@@ -50,12 +52,13 @@ EXECUTION = Execution(
     isolation="fake",
     seconds=0.0,
 )
-COMMAND = Repair(id="repair:0", index=0, candidate="c0")
+COMMAND = Repair(id="repair:0", index=0, candidate="c0", perspective="logical_consistency")
 
 
-def context() -> Context:
+def context(**policy: int) -> Context:
     pins = Pins(pipeline="1", prompts_sha256="0", model="fake")
-    submitted = TaskSubmitted(problem=PROBLEM, policy=Policy(name="p", repairs=1), pins=pins, deadline_s=60)
+    spend = Policy(name="p", repairs=1, **policy)
+    submitted = TaskSubmitted(problem=PROBLEM, policy=spend, pins=pins, deadline_s=60)
     made = direct(submitted, COMMAND)
     sampling = SamplingParams(temperature=0, max_tokens=1, seed=0)
     broken = Candidate(id="c0", origin="sample", code=BROKEN, sampling=sampling, usage=Usage())
@@ -63,19 +66,52 @@ def context() -> Context:
     return made
 
 
-async def test_the_prompt_shows_the_program_and_only_the_examples_it_fails() -> None:
-    server = FakeModelServer(lambda _: MENDED)
+ANALYSIS = "It adds one instead of doubling."
+
+
+def answers(request: CompletionRequest) -> str:
+    """The second turn ends with our second question; the first does not hold it."""
+    return MENDED if "corrected program" in request.prompt else ANALYSIS
+
+
+async def test_an_analysis_then_a_program_in_one_conversation() -> None:
+    server = FakeModelServer(answers)
     [event] = await handler(server)(context())
-    task = server.requests[0].prompt.split("# Your task")[1]
+    first, second = server.requests
+    task = first.prompt.split("# Your task")[1]
     assert BROKEN.strip() in task
     assert "the right answer is:\n6" in task
     assert 'ends with "wrong answer":\n4' in task
     assert "ValueError: no number" in task
     assert "the right answer is:\n2\n" not in task, "a passed example is no evidence"
+    conversation = first.prompt.removesuffix("<assistant>")
+    assert second.prompt.startswith(conversation), "so that the first turn is served from the cache"
+    assert ANALYSIS in second.prompt
+    assert (first.sampling.max_tokens, second.sampling.max_tokens) == (192, 1024)
+    assert first.sampling.seed != second.sampling.seed
     assert isinstance(event, CandidateGenerated)
     mended = event.candidate
     assert mended.code == "print(int(input()) * 2)\n"
     assert (mended.id, mended.origin, mended.parent) == ("r0", "repair", "c0")
+    assert mended.perspective == "logical_consistency"
+
+
+async def test_each_perspective_asks_another_question() -> None:
+    server = FakeModelServer(answers)
+    for perspective in PERSPECTIVES:
+        command = COMMAND.model_copy(update={"perspective": perspective})
+        drawn = await repair(context(), server, command)
+        assert drawn.candidate.perspective == perspective
+    asked = {request.prompt for request in server.requests[::2]}
+    assert len(asked) == len(PERSPECTIVES) == 4
+    assert all("ValueError: no number" in prompt for prompt in asked), "all from the same evidence"
+
+
+async def test_a_spent_budget_ends_a_repair_between_its_calls() -> None:
+    made = context(token_budget=LEAST_TOKENS)
+    with pytest.raises(BudgetSpent):
+        await repair(made, FakeModelServer(lambda _: "word " * 100), COMMAND)
+    assert [call.choices[0].usage.tokens_out for call in made.state.calls.values()] == [LEAST_TOKENS]
 
 
 def test_evidence_is_cut() -> None:
@@ -85,8 +121,8 @@ def test_evidence_is_cut() -> None:
 async def test_the_same_program_is_no_proposal_but_its_call_is_recorded() -> None:
     made = context()
     with pytest.raises(BadOutput):
-        await refine(made, FakeModelServer(lambda _: f"```python\n{BROKEN}```"), COMMAND)
-    assert [type(call) for call in made.state.calls.values()] == [ModelCallFinished]
+        await repair(made, FakeModelServer(lambda _: f"```python\n{BROKEN}```"), COMMAND)
+    assert list(made.state.calls) == ["repair:0/analysis", "repair:0/code"]
 
 
 async def test_the_direct_verb_answers_with_a_candidate(redis_url: str) -> None:
@@ -97,7 +133,7 @@ async def test_the_direct_verb_answers_with_a_candidate(redis_url: str) -> None:
         "execution": EXECUTION.model_dump(mode="json"),
     }
     async with app.router.lifespan_context(app):
-        app.state.server = FakeModelServer(lambda _: MENDED)
+        app.state.server = FakeModelServer(answers)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://repair") as client:
             answer = await client.post("/v1/repair", json=body)
             assert answer.status_code == 200, answer.text
