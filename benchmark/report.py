@@ -8,6 +8,8 @@ from rich.table import Table
 
 from atlas.checkers import Checker
 from atlas.contracts import Contract, Usage
+from atlas.policy import Part, missing
+from benchmark.conditions import lacks
 from benchmark.run_store import RunStore, TaskRecord
 from benchmark.statistics import wilson_interval
 
@@ -15,18 +17,19 @@ from benchmark.statistics import wilson_interval
 class Report(Contract):
     """The result of a run, as its last line of JSON says it.
 
-    `n` counts tasks with a result (passed + failed); `errors` are tasks without one, because machinery
-    failed, and are in no rate. `interval` is Wilson's 95% interval of passed/n, null when n is 0. Tokens are
-    those of the n tasks, `tokens_late` included in none of the others; `tokens_error` were spent on attempts
-    that ended in `error`. `seconds` is the time during which at least one task was being worked on, in this
-    session or an earlier one. The three shares are of the tasks' own time from submission to decision,
-    grading not included: `overhead_share` is what neither llama-server nor the executor accounts for. They
-    are over the `timed` tasks that were watched from beginning to end, and mean little at a concurrency
-    above 1.
+    `missing` names the parts of the condition that it ran without. `n` counts tasks with a result (passed +
+    failed); `errors` are tasks without one, because machinery failed, and are in no rate. `interval` is
+    Wilson's 95% interval of passed/n, null when n is 0. Tokens are those of the n tasks, `tokens_late`
+    included in none of the others; `tokens_error` were spent on attempts that ended in `error`. `seconds` is
+    the time during which at least one task was being worked on, in this session or an earlier one. The three
+    shares are of the tasks' own time from submission to decision, grading not included: `overhead_share` is
+    what neither llama-server nor the executor accounts for. They are over the `timed` tasks that were watched
+    from beginning to end, and mean little at a concurrency above 1.
     """
 
     dataset: str
     condition: str
+    missing: tuple[Part, ...]
     model: str | None
     n: int
     passed: int
@@ -67,6 +70,9 @@ def report(store: RunStore, tasks: Iterable[str]) -> Report:
     return Report(
         dataset=store.configuration.dataset,
         condition=store.configuration.condition,
+        missing=missing(store.policy, store.pins.lens_weights if store.pins else None)
+        if store.policy
+        else (),
         model=store.pins.model if store.pins else None,
         n=len(graded),
         passed=passed,
@@ -87,6 +93,12 @@ def report(store: RunStore, tasks: Iterable[str]) -> Report:
         executor_share=executor_share,
         timed=len(timed),
     )
+
+
+def _missing(store: RunStore) -> tuple[Part, ...]:
+    if store.policy is None:
+        return ()
+    return missing(store.policy, store.pins.lens_weights if store.pins else None)
 
 
 def table(result: Report) -> Table:
@@ -124,6 +136,8 @@ def _rows(result: Report) -> Iterable[tuple[str, str]]:
     if result.overhead_share is not None:
         shares = (result.model_share or 0.0, result.executor_share or 0.0, result.overhead_share)
         yield "model / executor / overhead", " / ".join(f"{share:.1%}" for share in shares)
+    if result.missing:
+        yield "part of it missing", lacks(result.missing)
     yield "graded by", f"{result.grader} checker"
     yield "run", result.run_id
 

@@ -34,9 +34,10 @@ from rich.console import Console
 
 from atlas.config import Settings, load
 from atlas.embedded.own_stack import Stack, reach
-from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
-from atlas.policy import POLICIES, Policy
+from atlas.errors import AtlasError, InfrastructureError, StartupError
+from atlas.policy import POLICIES, Policy, missing
 from benchmark import datasets
+from benchmark.conditions import chosen, lacks, lines, listing
 from benchmark.progress import RunProgress
 from benchmark.report import Report, report, table
 from benchmark.run_store import Configuration, RunStore, content_sha256
@@ -50,6 +51,8 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 EXAMPLES = """examples:
   python benchmark/v3_runner.py                                  all bundled tasks, policy 'full'
   python benchmark/v3_runner.py --condition A --limit 8          the baseline on the first 8 tasks
+  python benchmark/v3_runner.py --list-conditions                what can be measured, and what it lacks
+  python benchmark/v3_runner.py --condition resample --token-budget 4000   a control at equal tokens
   python benchmark/v3_runner.py --dataset data/lcb/test6.jsonl   LiveCodeBench, from your own download
   python benchmark/v3_runner.py --run-id monday                  begin 'monday', or go on with it
   python benchmark/v3_runner.py --target http://gpu-box:8400 --json | tail -n 1 | jq .passed
@@ -69,6 +72,8 @@ class Options:
     concurrency: int
     run_id: str
     target: str | None
+    token_budget: int | None
+    list_conditions: bool
     json: bool
     config: Path | None
     runs_dir: Path | None
@@ -89,9 +94,11 @@ def parse(argv: Sequence[str]) -> Options:
     )
     add = parser.add_argument
     add("--dataset", default="bundled", help="'bundled', or a .jsonl(.gz) of LiveCodeBench [bundled]")
-    add("--condition", default="full", metavar="POLICY", help="the policy to measure [full]")
+    add("--condition", default="full", metavar="POLICY", help="what to measure, see --list-conditions [full]")
     add("--limit", type=_whole(1), metavar="N", help="the first N tasks only [all]")
     add("--seed", type=_whole(0), default=0, metavar="S", help="the policy's seed [0]")
+    add("--token-budget", type=_whole(0), metavar="N", help="most tokens to generate per task [the policy's]")
+    add("--list-conditions", action="store_true", help="list the conditions and what each lacks, and exit")
     add("--concurrency", type=_whole(1), default=1, metavar="N", help="tasks in flight [1]")
     add("--run-id", type=_run_id, metavar="ID", help="name of the run; an existing one is resumed [made up]")
     add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
@@ -143,13 +150,15 @@ async def measure(
                         console,
                         target=options.target,
                         config=options.config,
-                        before_start=lambda: _known(options.condition, POLICIES.values()),
+                        before_start=lambda: chosen(options.condition, POLICIES.values()),
                         transport=transport,
                     )
                 )
-                policy = _known(options.condition, await reached.gateway.policies())
-                policy = policy.model_copy(update={"seed": options.seed})
+                policy = _measured(options, await reached.gateway.policies())
                 store.bind_policy(policy)
+                if lacking := lacks(missing(policy)):
+                    said = f"{policy.name} runs without a part of it: {lacking}"
+                    console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if grader is None:
                     grader = await stack.enter_async_context(Grader())
                 solver = Solver(reached.gateway, grader, store, policy)
@@ -187,6 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parse(argv)
+    if options.list_conditions:
+        print(listing().model_dump_json() if options.json else "\n".join(lines(listing())))
+        return COMPLETE
     err = Console(stderr=True, soft_wrap=True)
     again = f"go on with:  {_again(argv, options.run_id)}"
     try:
@@ -236,16 +248,16 @@ async def _stoppable(work: Coroutine[object, object, T]) -> T:
         unhook()
 
 
-def _known(condition: str, policies: Iterable[Policy]) -> Policy:
-    """Return the policy of that name.
+def _measured(options: Options, policies: Iterable[Policy]) -> Policy:
+    """Return the policy to measure: the named one with the run's seed and budget.
 
     Raises:
-        BadInput: listing those there are.
+        BadInput: there is none of that name.
     """
-    by_name = {policy.name: policy for policy in policies}
-    if condition not in by_name:
-        raise BadInput(f"no policy '{condition}' for --condition; there are: {', '.join(by_name)}")
-    return by_name[condition]
+    policy = chosen(options.condition, policies).model_copy(update={"seed": options.seed})
+    if options.token_budget is not None:
+        policy = policy.model_copy(update={"token_budget": options.token_budget})
+    return policy
 
 
 def _label(dataset: str) -> str:

@@ -1,0 +1,76 @@
+"""The conditions a run can measure: what each is, what it spends, and what of it is not built yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from atlas.contracts import Contract
+from atlas.errors import BadInput
+from atlas.policy import POLICIES, SUMMARIES, Part, Policy, missing
+
+
+class Condition(Contract):
+    """One condition. `missing`: parts of `needs` it runs without (the Lens: until a model has weights)."""
+
+    name: str
+    summary: str
+    needs: tuple[Part, ...]
+    missing: tuple[Part, ...]
+    policy: Policy
+
+
+class Conditions(Contract):
+    """What `--list-conditions --json` prints."""
+
+    conditions: tuple[Condition, ...]
+
+
+def listing() -> Conditions:
+    """Return every named policy, in the order of the ablation."""
+    return Conditions(
+        conditions=tuple(
+            Condition(
+                name=policy.name,
+                summary=SUMMARIES[policy.name],
+                needs=policy.needs,
+                missing=missing(policy),
+                policy=policy,
+            )
+            for policy in POLICIES.values()
+        )
+    )
+
+
+def lines(conditions: Conditions) -> Iterator[str]:
+    """Yield the list as text for people, two lines a condition."""
+    width = max(len(each.name) for each in conditions.conditions)
+    for each in conditions.conditions:
+        yield f"{each.name:<{width}}  {each.summary}"
+        lacking = lacks(each.missing)
+        yield f"{'':<{width}}  {_spends(each.policy)}{f'; {lacking}' if lacking else ''}"
+
+
+def chosen(name: str, policies: Iterable[Policy]) -> Policy:
+    """Return the policy of that name.
+
+    Raises:
+        BadInput: listing those there are.
+    """
+    by_name = {policy.name: policy for policy in policies}
+    if name not in by_name:
+        raise BadInput(f"no policy '{name}' for --condition; there are: {', '.join(by_name)}")
+    return by_name[name]
+
+
+def lacks(parts: Sequence[Part]) -> str:
+    """Say by name what a condition runs without, and why; "" if it has all it needs."""
+    unbuilt = ", ".join(part.value for part in parts if part is not Part.LENS)
+    said = [f"not built yet: {unbuilt}" if unbuilt else "", "no weights: lens" if Part.LENS in parts else ""]
+    return "; ".join(text for text in said if text)
+
+
+def _spends(policy: Policy) -> str:
+    parts = [f"{policy.plans} plans" if policy.plans else "", f"{policy.k} sample{'s' * (policy.k > 1)}"]
+    parts += [f"{policy.repairs} repairs" if policy.repairs else ""]
+    parts += [f"{policy.token_budget:,} tokens" if policy.token_budget else ""]
+    return "at most " + ", ".join(part for part in parts if part)
