@@ -30,7 +30,7 @@ def test_help_teaches_by_example() -> None:
     assert "atlas models pull" in run("--help")[1]
     assert "ATLAS_PORT=9000 atlas up" in run("up", "--help")[1]
     for command in ("list", "pull", "verify"):
-        assert f"Example:  atlas models {command}" in run("models", command, "--help")[1]
+        assert f"  atlas models {command}" in run("models", command, "--help")[1]
 
 
 def test_list_marks_the_model_in_use(tmp_path: Path) -> None:
