@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, TypeVar
+from urllib.parse import quote
 
 import httpx
-from httpx_sse import SSEError, aconnect_sse
+from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from atlas.api import SubmitRequest, TaskView
+from atlas.api import DeadLetter, DeadLetterList, StackStatus, SubmitRequest, TaskList, TaskView
 from atlas.contracts import CLOSING, Entry, Pins, TaskSubmitted
-from atlas.errors import BadInput, Conflict, InfrastructureError, StartupError
+from atlas.errors import BadInput, Conflict, InfrastructureError, NotFound, StartupError
 from atlas.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,12 @@ SILENCE_S = 45.0  # the gateway's event streams are never silent for longer than
 PAUSE_FIRST_S = 0.1
 PAUSE_MOST_S = 2.0
 ASK_AGAIN = (429, 502, 503, 504)
+ID_CHARS = 32
+ID_BEGINNING = re.compile(r"[0-9a-f]{1,32}")
+KEY_ADVICE = (
+    "Make a key with `atlas keys create NAME` on the gateway's machine, and give it to this one: "
+    "export ATLAS_API_KEY=KEY (or API_KEY in atlas.conf)"
+)
 CLOSING_TYPES = frozenset(event.__name__ for event in CLOSING)
 POLICIES = TypeAdapter(list[Policy])
 
@@ -48,6 +56,12 @@ class GatewayRefused(InfrastructureError):
     """The gateway answered, and the answer was no (or nothing this client understands)."""
 
     title = "Gateway failure"
+
+
+class KeyWanted(GatewayRefused):
+    """The gateway wants an API key, or does not know the one that was sent."""
+
+    title = "No access"
 
 
 @dataclass(frozen=True)
@@ -147,23 +161,74 @@ class Gateway:
         """End a task; one that has ended stays as it is."""
         return _parsed(TaskView, await self._request("POST", f"/v1/tasks/{task}/cancel"))
 
+    async def tasks(self, limit: int = 20, before: float | None = None) -> TaskList:
+        """Return at most `limit` (1 to 200) tasks, newest first; `before`: `next_before` of the last page."""
+        page = f"?limit={limit}" + (f"&before={before!r}" if before is not None else "")
+        return _parsed(TaskList, await self._request("GET", f"/v1/tasks{page}"))
+
+    async def find(self, beginning: str) -> str:
+        """Return the id of the one task whose id begins so, looked for among all tasks.
+
+        Raises:
+            NotFound: there is none.
+            BadInput: there are several, or this is not the beginning of an id.
+        """
+        if not ID_BEGINNING.fullmatch(beginning):
+            raise BadInput(f"{beginning!r} is not the beginning of a task's id; `atlas tasks` lists them")
+        if len(beginning) == ID_CHARS:
+            return beginning
+        found: list[str] = []
+        before: float | None = None
+        while len(found) < 2:
+            page = await self.tasks(200, before)
+            found += [task.id for task in page.tasks if task.id.startswith(beginning)]
+            if (before := page.next_before) is None:
+                break
+        if not found:
+            raise NotFound(f"no task's id begins with {beginning}; `atlas tasks` lists them")
+        if len(found) > 1:
+            raise BadInput(f"more than one task's id begins with {beginning}: {found[0]}, {found[1]}")
+        return found[0]
+
     async def journal(self, task: str) -> str:
         """Return a task's journal as it is now, as JSON lines."""
         return (await self._request("GET", f"/v1/tasks/{task}/journal")).text
 
+    async def entries(self, task: str) -> list[Entry]:
+        """Return a task's journal as it is now."""
+        return [_entry(line) for line in (await self.journal(task)).splitlines()]
+
     async def pins(self, task: str) -> Pins:
         """Return what the task was pinned to when it was submitted: model, prompts, pipeline, weights."""
-        first = (await self.journal(task)).partition("\n")[0]
-        try:
-            event = Entry.model_validate_json(first).event
-        except ValidationError as error:
-            raise _unreadable("a journal", error) from error
+        event = _entry((await self.journal(task)).partition("\n")[0]).event
         if not isinstance(event, TaskSubmitted):
             raise GatewayRefused(f"the journal of {task} begins with {event.type}, not with TaskSubmitted")
         return event.pins
 
-    async def wait(self, task: str) -> TaskView:
-        """Return the task once it has ended.
+    async def status(self) -> StackStatus:
+        """Return the state of the whole stack as the gateway sees it."""
+        return _parsed(StackStatus, await self._request("GET", "/v1/status"))
+
+    async def dead_letters(self) -> DeadLetterList:
+        """Return the commands that were given up, oldest first."""
+        return _parsed(DeadLetterList, await self._request("GET", "/v1/dead-letters"))
+
+    async def dead_letter(self, letter: str) -> DeadLetter:
+        """Return one of them."""
+        return _parsed(DeadLetter, await self._request("GET", f"/v1/dead-letters/{quote(letter, safe='')}"))
+
+    async def retry_letter(self, letter: str) -> TaskView:
+        """Submit the letter's problem again, as a new task, and drop the letter."""
+        return _parsed(
+            TaskView, await self._request("POST", f"/v1/dead-letters/{quote(letter, safe='')}/retry")
+        )
+
+    async def drop_letter(self, letter: str) -> None:
+        """Forget a letter; its task stays as it is."""
+        await self._request("DELETE", f"/v1/dead-letters/{quote(letter, safe='')}")
+
+    async def wait(self, task: str, heard: Callable[[Entry], object] | None = None) -> TaskView:
+        """Return the task once it has ended; `heard` is told of each event as it comes, once and in order.
 
         Follows its events; a broken stream is taken up after the last event seen, and where there is no
         stream to be had, this asks for the task every two seconds.
@@ -173,9 +238,11 @@ class Gateway:
             before = position
             try:
                 async with aclosing(self._events(task, position)) as events:
-                    async for sequence, kind in events:
-                        position = sequence
-                        if kind in CLOSING_TYPES:
+                    async for message in events:
+                        if heard is not None and int(message.id) > position:
+                            heard(_entry(message.data))
+                        position = int(message.id)
+                        if message.event in CLOSING_TYPES:
                             break
             except (httpx.RequestError, SSEError) as error:
                 log.debug("events of %s broke off after %d: %s", task, position, _name(error))
@@ -185,8 +252,8 @@ class Gateway:
             pause = PAUSE_FIRST_S if position > before else min(pause * 2, PAUSE_MOST_S)
             await asyncio.sleep(pause)
 
-    async def _events(self, task: str, after: int) -> AsyncGenerator[tuple[int, str], None]:
-        """Yield (sequence number, type) of the events after `after`, until the stream ends."""
+    async def _events(self, task: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yield the events after `after` (each with a whole number as its id), until the stream ends."""
         headers = {"Last-Event-ID": str(after)} if after else {}
         timeout = httpx.Timeout(TIMEOUT.connect, read=SILENCE_S)
         path = f"/v1/tasks/{task}/events"
@@ -196,7 +263,7 @@ class Gateway:
             async with aclosing(source.aiter_sse()) as messages:
                 async for message in messages:
                     if message.id.isdigit():
-                        yield int(message.id), message.event
+                        yield message
 
     async def _request(
         self, method: str, path: str, *, content: str | None = None, headers: Mapping[str, str] | None = None
@@ -225,6 +292,8 @@ class Gateway:
 def _accepted(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
+    if answer.status_code == 401:
+        raise KeyWanted(f"{_detail(answer)}. {KEY_ADVICE}")
     if answer.status_code == 409:
         raise Conflict(_detail(answer))
     raise GatewayRefused(f"{answer.request.method} {answer.request.url.path}: {_detail(answer)}")
@@ -238,6 +307,13 @@ def _detail(answer: httpx.Response) -> str:
         body = None
     text = body.get("detail") if isinstance(body, dict) else None
     return f"{answer.status_code}: {text or answer.text[:200] or answer.reason_phrase}"
+
+
+def _entry(line: str) -> Entry:
+    try:
+        return Entry.model_validate_json(line)
+    except ValidationError as error:
+        raise _unreadable("a journal", error) from error
 
 
 def _parsed(model: type[Model], answer: httpx.Response) -> Model:

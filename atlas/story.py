@@ -1,0 +1,274 @@
+"""A task's journal told in words: one step for each thing that happened. Pure.
+
+    story = Story()
+    for entry in entries:
+        for step in story.tell(entry):
+            print(step.seconds, step.text)
+
+Texts hold what the model and its programs wrote (plans, error messages), so whatever could steer a terminal
+is shown as an escape instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from atlas.api import TaskView
+from atlas.contracts import (
+    AnyCommand,
+    AnyEvent,
+    Candidate,
+    CandidateGenerated,
+    CandidateScored,
+    CommandFailed,
+    CommandsRevoked,
+    DeadlineReached,
+    Energy,
+    Entry,
+    Evidence,
+    Execute,
+    Execution,
+    ExecutionFinished,
+    Generate,
+    MakePlans,
+    ModelCallFinished,
+    PlanMade,
+    Repair,
+    Score,
+    TaskCancelled,
+    TaskDecided,
+    TaskFailed,
+    TaskSubmitted,
+    TestResult,
+    Usage,
+    Verdict,
+)
+from atlas.pipeline import decide
+from atlas.policy import Policy, missing
+from atlas.state import TaskState, fold
+
+Tone = Literal["plain", "good", "bad", "faint"]
+Told = tuple[str, Tone, Iterable[str]]  # text, tone, details
+LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened, `seconds` after the task was submitted.
+
+    `details` are lines that belong below it; `machinery` marks what matters to those who study a run rather
+    than wait for its end (model calls, revoked commands).
+    """
+
+    seconds: float
+    text: str
+    tone: Tone = "plain"
+    details: tuple[str, ...] = ()
+    machinery: bool = False
+
+
+class Story:
+    """Tells entries in the order of the journal; keeps what later ones refer to."""
+
+    def __init__(self) -> None:
+        self.state = TaskState()
+        self._began = 0.0
+
+    def tell(self, entry: Entry) -> list[Step]:
+        """Return what an entry has to say: a step, or nothing.
+
+        Raises:
+            InvalidHistory: if it cannot follow the entries told before.
+        """
+        if self.state.seq == 0:
+            self._began = entry.time
+        self.state = fold(self.state, [entry])
+        told = self._told(entry.event)
+        if told is None:
+            return []
+        text, tone, details = told
+        machinery = isinstance(entry.event, (ModelCallFinished, CommandsRevoked))
+        return [Step(entry.time - self._began, text, tone, tuple(details), machinery)]
+
+    def doing(self) -> str:
+        """Say what is being worked on now; nothing once the task has ended."""
+        work = sorted(decide(self.state), key=lambda command: command.id)
+        return ", ".join(_doing(self.state, command) for command in work)
+
+    def _told(self, event: AnyEvent) -> Told | None:  # noqa: C901 - a table
+        match event:
+            case TaskSubmitted():
+                return _submitted(event), "plain", ()
+            case ModelCallFinished():
+                return _called(event), "faint", ()
+            case PlanMade(plans=plans):
+                lines = (f"{n}. {printable(plan.algorithm)}" for n, plan in enumerate(plans, 1))
+                return _count(len(plans), "plan"), "plain", lines
+            case CandidateGenerated(candidate=candidate):
+                return _drawn(self.state, candidate), "plain" if candidate.code else "bad", ()
+            case CandidateScored(candidate=name, energy=energy):
+                value = f"energy {energy.value:.3f}" if isinstance(energy, Energy) else energy.reason
+                return f"{name} scored: {printable(value)}", "plain", ()
+            case ExecutionFinished(candidate=name, execution=execution):
+                return _executed(name, execution)
+            case CommandsRevoked(ids=ids):
+                return f"no longer wanted: {', '.join(ids)}", "faint", ()
+            case CommandFailed(command=command, reason=reason, detail=detail):
+                return f"{command} failed ({_words(reason)}): {printable(detail)}", "bad", ()
+            case DeadlineReached():
+                return "the deadline is reached: what there is must do", "bad", ()
+            case TaskDecided(candidate=name, evidence=evidence):
+                tone: Tone = "good" if evidence.basis == "passed_public_examples" else "plain"
+                return f"decided: {judged(name, evidence)}", tone, _reasons(evidence)
+            case TaskFailed(reason=reason):
+                return f"failed: {printable(reason)}", "bad", ()
+            case TaskCancelled():
+                return "cancelled", "bad", ()
+        return None  # CommandsIssued: what is done then is told when it is done
+
+
+def printable(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a text on one line, cut to `longest` characters, with control characters shown as escapes."""
+    line = " ".join(text.split(None))
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def judged(candidate: str, evidence: Evidence) -> str:
+    """Say how a program stands: `c2 passed 3 of 3 public examples`."""
+    if not evidence.public_total:
+        return f"{candidate}; there are no public examples"
+    if evidence.basis == "not_executed":
+        return f"{candidate}, not run on the {_count(evidence.public_total, 'public example')}"
+    return f"{candidate} passed {evidence.public_passed} of {_count(evidence.public_total, 'public example')}"
+
+
+def epilogue(view: TaskView) -> str:
+    """Say in one line how a task ended, on what evidence and at what cost."""
+    if view.candidate is not None and view.evidence is not None:
+        end = judged(view.candidate, view.evidence)
+        drawn = f"{_count(view.evidence.candidates, 'candidate')}, "
+    else:
+        end = f"{view.status}: {printable(view.error)}" if view.error else view.status
+        drawn = ""
+    return f"{end}; {drawn}{tokens(view.usage)} tokens, {view.seconds:.1f} s; task {view.id}"
+
+
+def tokens(usage: Usage) -> str:
+    """Return the tokens of a task, prompts and answers together, in digits people can read."""
+    return f"{usage.tokens_in + usage.tokens_out:,}"
+
+
+# ---------------------------------------------------------------- one function per kind of step
+
+
+def _submitted(event: TaskSubmitted) -> str:
+    policy = event.policy
+    problem = f"{_count(len(event.problem.examples), 'public example')}"
+    if event.problem.kind == "function":
+        problem = f"function {event.problem.entry_point}, {problem}"
+    lacks = ", ".join(part.value for part in missing(policy, event.pins.lens_weights))
+    without = f"; runs without {lacks}" if lacks else ""
+    return (
+        f"submitted: policy {printable(policy.name)} ({_spending(policy)}), model "
+        f"{printable(event.pins.model)}, deadline {event.deadline_s:g} s, {problem}{without}"
+    )
+
+
+def _spending(policy: Policy) -> str:
+    parts = [f"at most {_count(policy.k, 'candidate')}"]
+    if policy.plans:
+        parts.append(_count(policy.plans, "plan"))
+    if policy.repairs:
+        parts.append(_count(policy.repairs, "repair"))
+    if policy.token_budget:
+        parts.append(f"{policy.token_budget:,} tokens")
+    return ", ".join([*parts, f"seed {policy.seed}"])
+
+
+def _called(event: ModelCallFinished) -> str:
+    usage = sum((choice.usage for choice in event.choices), Usage())
+    several = f", {len(event.choices)} completions" if len(event.choices) > 1 else ""
+    cut = ", cut off by its limit" if any(choice.finish == "length" for choice in event.choices) else ""
+    cached = f" ({usage.tokens_cached:,} cached)" if usage.tokens_cached else ""
+    return (
+        f"call {event.call}: {usage.tokens_in:,} tokens in{cached}, {usage.tokens_out:,} out{several}{cut}, "
+        f"{event.server_s:.1f} s"
+    )
+
+
+def _drawn(state: TaskState, candidate: Candidate) -> str:
+    if candidate.origin == "repair":
+        perspective = f" ({_words(candidate.perspective)})" if candidate.perspective else ""
+        what = f"{candidate.id} mends {candidate.parent}{perspective}"
+    elif candidate.plan is not None:
+        what = f"{candidate.id} drawn after {_plan(state, candidate.plan)}"
+    else:
+        what = f"{candidate.id} drawn"
+    mean = f", mean logprob {candidate.logprob.mean:.2f}" if candidate.logprob else ""
+    empty = "" if candidate.code is not None else "; its answer holds no program"
+    return f"{what}: {_count(candidate.usage.tokens_out, 'token')}{mean}{empty}"
+
+
+def _executed(name: str, execution: Execution) -> Told:
+    passed, of = execution.passed, _count(len(execution.results), "public example")
+    lines = (f"example {n}: {_verdict(result)}" for n, result in enumerate(execution.results, 1))
+    tone: Tone = "good" if execution.all_passed else "bad"
+    return f"{name} passes {passed} of {of} ({execution.seconds:.1f} s)", tone, lines
+
+
+def _verdict(result: TestResult) -> str:
+    said = _words(result.verdict.value)
+    if result.verdict is Verdict.ACCEPTED:
+        return said
+    last = result.error.strip().rpartition("\n")[2]
+    if last:
+        return f"{said}: {printable(last)}"
+    if result.verdict is Verdict.WRONG_ANSWER:
+        return f"{said}: {printable(result.output, 80)}" if result.output.strip() else f"{said}: no output"
+    return said
+
+
+def _reasons(evidence: Evidence) -> list[str]:
+    reasons = []
+    if evidence.public_total:
+        drawn = _count(evidence.candidates, "candidate")
+        reasons.append(f"{evidence.survivors} of {drawn} passed every public example")
+    if isinstance(evidence.energy, Energy):
+        reasons.append(f"energy {evidence.energy.value:.3f}")
+    if evidence.mean_logprob is not None:
+        reasons.append(f"mean logprob {evidence.mean_logprob:.2f}")
+    if evidence.isolation:
+        reasons.append(f"isolation: {printable(evidence.isolation)}")
+    return reasons
+
+
+def _doing(state: TaskState, command: AnyCommand) -> str:
+    match command:
+        case MakePlans(n=n):
+            return f"making {_count(n, 'plan')}"
+        case Generate(first=first, n=n, plan=plan):
+            last = f" to c{first + n - 1}" if n > 1 else ""
+            after = f" after {_plan(state, plan)}" if plan is not None else ""
+            return f"drawing c{first}{last}{after}"
+        case Score(candidate=name):
+            return f"scoring {name}"
+        case Execute(candidate=name):
+            return f"running {name} on {_count(len(state.task.problem.examples), 'public example')}"
+        case Repair(index=index, candidate=name, perspective=perspective):
+            return f"repair {index + 1} of {name} ({_words(perspective)})"
+    return "choosing"
+
+
+def _plan(state: TaskState, index: int) -> str:
+    return f"plan {index + 1}: {printable(state.plans[index].algorithm, 60)}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
