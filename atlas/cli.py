@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atlas import cli_models
+from atlas import cli_dlq, cli_models, cli_solve, cli_status, cli_tasks
 from atlas.cli_common import ConfigOption, Group, settings_of
 
 app = typer.Typer(
@@ -23,6 +23,12 @@ app = typer.Typer(
         "  ATLAS_MODEL=qwen2.5-coder-1.5b atlas up --pull"
     ),
 )
+app.command(cls=cli_solve.PairedExamples)(cli_solve.solve)
+app.command()(cli_status.status)
+app.command()(cli_tasks.tasks)
+app.command()(cli_tasks.journal)
+app.command()(cli_tasks.cancel)
+app.add_typer(cli_dlq.app, name="dlq")
 app.add_typer(cli_models.app, name="models")
 
 

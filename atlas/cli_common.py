@@ -41,6 +41,13 @@ TaskArgument = Annotated[
 class Group(TyperGroup):
     """Shows an `AtlasError` on stderr: exit code 2 for a wrong setting or input, 1 for the rest."""
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as below
+        """Return a command whose help fits any width: its prose may be broken anywhere, its lists may not."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.help = _reflowed(command.help or "")
+        return command
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature, whichever click typer brings
         """Run the command."""
         try:
@@ -55,7 +62,12 @@ class Group(TyperGroup):
 
 def group(help: str) -> typer.Typer:  # noqa: A002 - typer's own word
     """Return a group of commands with this help."""
-    return typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=help)
+    return typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=help)
+
+
+def _reflowed(text: str) -> str:
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(p if "\n  " in p else " ".join(p.split("\n")) for p in paragraphs)
 
 
 def stderr() -> Console:

@@ -133,7 +133,12 @@ def printable(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return a text on one line, cut to `longest` characters, with control characters shown as escapes."""
     line = " ".join(text.split(None))
     line = line if len(line) <= longest else line[: longest - 1] + "…"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return escaped(line)
+
+
+def escaped(text: str) -> str:
+    """Return a text of any number of lines with what could steer a terminal shown as escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def judged(candidate: str, evidence: Evidence) -> str:

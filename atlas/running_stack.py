@@ -1,0 +1,47 @@
+"""The stack that runs on this machine, as it tells of itself in `DATA_DIR/run/stack.json`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class RunningStack(BaseModel):
+    """Where the parts of a running stack are; `pid` is that of `atlas up`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    children: dict[str, int] = {}
+    gateway_url: str
+    redis_url: str | None = None
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Process id by name, of those that live."""
+        return {name: pid for name, pid in {"atlas up": self.pid, **self.children}.items() if alive(pid)}
+
+
+def find(run_dir: Path) -> RunningStack | None:
+    """Return the stack that runs on `run_dir`; None where there is none, or none of ours to look at.
+
+    A stack that was killed leaves its file behind: what counts is that its first process lives.
+    """
+    try:
+        stack = RunningStack.model_validate_json((run_dir / "stack.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return stack if alive(stack.pid) else None
+
+
+def alive(pid: int) -> bool:
+    """Whether there is a process of that id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
