@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TROUBLE, USAGE, NO_PROGRAM, NOT_PASSING, INTERRUPTED = 1, 2, 3, 4, 130
+FILE_WIDTH = 1000
 PATIENCE_S = 10.0  # a person waits: a gateway that is there answers sooner
 
 ConfigOption = Annotated[
@@ -78,10 +80,11 @@ def stderr() -> Console:
 
 
 def stdout() -> Console:
-    """Return a console for the result."""
+    """Return a console for the result; what goes to a file or a pipe is not cut to a screen's width."""
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else FILE_WIDTH
+    return Console(soft_wrap=True, highlight=False, width=width)
 
 
 def settings_of(config: Path | None) -> Settings:

@@ -1,6 +1,6 @@
 """The executor: untrusted programs in, outputs out, over HTTP. No Redis, no secrets, no expected outputs.
 
-    python -m services.sandbox.executor (--uds PATH | --host H --port P) [--jobs N]
+    python -m services.sandbox.executor (--uds PATH | --host H --port P | --check) [--jobs N]
 
 Many requests share `jobs` run slots; one request never holds more than that many of them queued, so a
 thousand-input request does not starve the next.
@@ -171,11 +171,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--uds", help="listen on this Unix socket")
     where.add_argument("--port", type=int, help="listen on this TCP port")
+    where.add_argument("--check", action="store_true", help="try the sandbox, print its isolation, and exit")
     parser.add_argument("--host", default="127.0.0.1", help="address for --port (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=0, help="programs at once (default: one per core)")
     arguments = parser.parse_args(argv)
     try:
         isolation = self_check()
+        if arguments.check:
+            sys.stdout.write(f"{isolation}\n")
+            return 0
         server_socket = listen(arguments.uds, arguments.host, arguments.port or 0)
     except StartupError as error:
         sys.stderr.write(f"{error.title}: {error}\n")
