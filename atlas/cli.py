@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from atlas import cli_dlq, cli_models, cli_solve, cli_status, cli_tasks
-from atlas.cli_common import ConfigOption, Group, settings_of
+from atlas import cli_dlq, cli_doctor, cli_models, cli_services, cli_solve, cli_status, cli_tasks
+from atlas.cli_common import Group
 
 app = typer.Typer(
     cls=Group,
@@ -23,31 +21,17 @@ app = typer.Typer(
         "  ATLAS_MODEL=qwen2.5-coder-1.5b atlas up --pull"
     ),
 )
+app.command()(cli_services.up)
 app.command(cls=cli_solve.PairedExamples)(cli_solve.solve)
 app.command()(cli_status.status)
 app.command()(cli_tasks.tasks)
 app.command()(cli_tasks.journal)
 app.command()(cli_tasks.cancel)
+app.command()(cli_doctor.doctor)
+app.command()(cli_services.serve)
+app.command()(cli_services.worker)
 app.add_typer(cli_dlq.app, name="dlq")
 app.add_typer(cli_models.app, name="models")
-
-
-@app.command()
-def up(
-    pull: Annotated[bool, typer.Option("--pull", help="fetch the model first if it is missing")] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Start the stack here: gateway, four workers, Redis, llama-server and the sandbox. Ctrl-C stops it.
-
-    Redis, llama-server and the executor are started as children unless REDIS_URL, LLAMA_URL or
-    EXECUTOR_URL point elsewhere.
-
-    Examples:  atlas up   |   atlas up --pull   |   ATLAS_PORT=9000 atlas up
-    """
-    settings = settings_of(config)
-    from atlas.embedded.up import run
-
-    run(settings, pull=pull)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,13 @@ class Settings(BaseModel):
         """Port of one service's app: gateway first, then planner, lens, sandbox, repair."""
         return self.port + ("gateway", "planner", "lens", "sandbox", "repair").index(service)
 
+    def as_environment(self) -> dict[str, str]:
+        """Return the variables from which `load` makes these settings again, in any directory."""
+        values = {key: getattr(self, key) for key in type(self).model_fields}
+        return {
+            f"{ENV_PREFIX}{key.upper()}": "" if value is None else str(value) for key, value in values.items()
+        }
+
     @property
     def gateway_url(self) -> str:
         """Where clients on this machine reach the gateway."""

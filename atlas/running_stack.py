@@ -17,6 +17,8 @@ class RunningStack(BaseModel):
     children: dict[str, int] = {}
     gateway_url: str
     redis_url: str | None = None
+    llama_url: str | None = None
+    executor_url: str | None = None
 
     @property
     def processes(self) -> dict[str, int]:

@@ -96,11 +96,12 @@ def start(run_dir: Path) -> RedisServer:
 
 
 def _argv(binary: Path, path: Path, run_dir: Path) -> list[str]:
-    # Everything is journalled: fsync each second, never evict, no RDB snapshots beside the AOF.
+    # Everything is journalled: never evict, no RDB snapshots beside the AOF, and no write is answered before
+    # it is on disk ("everysec" may answer first and write up to 2 s later, which a kill would lose).
     # fmt: off
     return [
         str(binary), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
-        "--dir", str(run_dir), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+        "--dir", str(run_dir), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
         "--maxmemory-policy", "noeviction", "--daemonize", "no",
     ]
     # fmt: on

@@ -3,7 +3,8 @@
     async with Children(settings) as ready:       # ready: Settings with every URL filled in
         await first_of(serve(ready), children.failed())
 
-What the settings already point to (REDIS_URL, LLAMA_URL, EXECUTOR_URL) is not started.
+What the settings already point to (REDIS_URL, LLAMA_URL, EXECUTOR_URL) is not started. The services are
+children too where they are given sockets; they start after the servers, whose URLs they need, and end first.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import functools
 import json
 import logging
 import os
+import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from typing import Protocol
 
 from atlas import models
 from atlas.config import Settings
-from atlas.embedded import executor_server, llama_server, redis_server
+from atlas.embedded import executor_server, llama_server, redis_server, service_process
 from atlas.embedded.process import Child
 from atlas.errors import AtlasError, StartupError
 from atlas.files import take_lock
@@ -36,10 +38,11 @@ RAPID_FAILURES = 5
 RAPID_WINDOW_S = 60.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MOST_S = 10.0
+JOURNAL, SERVER, SERVICE = range(3)  # layers: what is needed first, and stopped last
 
 
 class Server(Protocol):
-    """What `launch` of each embedded server returns."""
+    """What `launch` of each embedded server, or service, returns."""
 
     child: Child
     url: str
@@ -53,23 +56,34 @@ class Server(Protocol):
 
 @dataclass
 class Part:
-    """One embedded server: how to launch it (again), and the present one.
+    """One child: how to launch it (again), and the present one.
 
-    `launch` gets the server it replaces, so that the new one can take over its address.
+    `launch` gets the server it replaces, so that the new one can take over its address. A part of a higher
+    `layer` needs those below it: it is started after them and stopped before them.
     """
 
     name: str
     launch: Callable[[Server | None], Server]
+    layer: int
     server: Server | None = None
     failures: deque[float] = field(default_factory=deque)
 
 
 class Children:
-    """Async context manager of the embedded servers. Enter it once, in the main thread's event loop."""
+    """Async context manager of the children. Enter it once, in the main thread's event loop.
 
-    def __init__(self, settings: Settings, model: ModelFile | None = None) -> None:
+    `services`: listening sockets of the services that are to be children too, by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: ModelFile | None = None,
+        services: Mapping[str, socket.socket] | None = None,
+    ) -> None:
         self._settings = settings
         self._model = model
+        self._services = services or {}
         self._parts: list[Part] = []
         self._watchers: list[asyncio.Task[None]] = []
         self._fatal: asyncio.Future[None] | None = None
@@ -83,7 +97,7 @@ class Children:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process id of each running child by name (redis, llama, executor)."""
+        """Process id of each running child by name (redis, llama, executor, and services)."""
         return {part.name: part.server.child.pid for part in self._parts if part.server is not None}
 
     async def __aenter__(self) -> Settings:
@@ -96,14 +110,15 @@ class Children:
         self._lock = _lock_run_dir(self._settings.run_dir)
         try:
             self._parts = await self._wanted()
-            for part in self._parts:  # in this thread: see the note in process.py
-                part.server = part.launch(None)
-            await asyncio.gather(*(asyncio.to_thread(p.server.wait_ready) for p in self._parts if p.server))
+            await self._start(self._parts)
+            urls = {f"{part.name}_url": part.server.url for part in self._parts if part.server}
+            self.settings = self._settings.model_copy(update=urls)
+            services = [self._service(name) for name in self._services]
+            self._parts += services
+            await self._start(services)
         except BaseException:
             await self._stop_all()
             raise
-        urls = {f"{part.name}_url": part.server.url for part in self._parts if part.server}
-        self.settings = self._settings.model_copy(update=urls)
         self._write_state()
         self._fatal = asyncio.get_running_loop().create_future()
         self._watchers = [asyncio.create_task(self._watch(part), name=part.name) for part in self._parts]
@@ -129,16 +144,25 @@ class Children:
         settings = self._settings
         parts: list[Part] = []
         if settings.redis_url is None:
-            parts.append(Part("redis", lambda _: redis_server.launch(settings.run_dir)))
+            parts.append(Part("redis", lambda _: redis_server.launch(settings.run_dir), layer=JOURNAL))
         if settings.llama_url is None:
             # In a thread: the first time, the whole file is hashed.
             model = self._model
             if model is None:
                 model = self._model = await asyncio.to_thread(models.resolve, settings)
-            parts.append(Part("llama", functools.partial(_launch_llama, settings, model)))
+            parts.append(Part("llama", functools.partial(_launch_llama, settings, model), layer=SERVER))
         if settings.executor_url is None:
-            parts.append(Part("executor", lambda _: executor_server.launch(settings)))
+            parts.append(Part("executor", lambda _: executor_server.launch(settings), layer=SERVER))
         return parts
+
+    def _service(self, name: str) -> Part:
+        listener = self._services[name]
+        return Part(name, lambda _: service_process.launch(self.settings, name, listener), layer=SERVICE)
+
+    async def _start(self, parts: list[Part]) -> None:
+        for part in parts:  # in this thread: see the note in process.py
+            part.server = part.launch(None)
+        await asyncio.gather(*(asyncio.to_thread(p.server.wait_ready) for p in parts if p.server))
 
     async def _watch(self, part: Part) -> None:
         """Restart `part` whenever it ends, slower each time; give up on five failures in a minute."""
@@ -185,10 +209,9 @@ class Children:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         self._watchers = []
-        running = [part.server for part in self._parts if part.server is not None]
-        # Redis last: the others' last words may be writes.
-        await asyncio.gather(*(asyncio.to_thread(s.stop) for s in running if s.child.name != "redis"))
-        await asyncio.gather(*(asyncio.to_thread(s.stop) for s in running if s.child.name == "redis"))
+        for layer in (SERVICE, SERVER, JOURNAL):  # Redis last: the others' last words may be writes
+            running = [part.server for part in self._parts if part.server and part.layer == layer]
+            await asyncio.gather(*(asyncio.to_thread(server.stop) for server in running))
         self._parts = []
         if self._fatal is not None and self._fatal.done():
             self._fatal.exception()  # seen: asyncio need not warn about it

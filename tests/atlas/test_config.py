@@ -238,3 +238,10 @@ def test_quoting_is_the_shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Path("/w/a b.gguf"),
         Path("/d$WHERE"),
     )
+
+
+def test_settings_travel_as_variables(tmp_path: Path) -> None:
+    """What `atlas up --processes` hands its services; each key by a value that is not its default."""
+    text = "".join(f"{key}={value}\n" for key, (value, _, _) in EFFECTS.items())
+    for settings in (Settings(data_dir=tmp_path), load(conf(tmp_path, text), {})):
+        assert load(None, settings.as_environment()) == settings

@@ -39,7 +39,7 @@ def test_redis_keeps_what_was_written_when_it_is_killed(tmp_path: Path) -> None:
     with redis.Redis.from_url(server.url) as client:
         client.set("key", "value")
         assert client.config_get("appendfsync", "maxmemory-policy", "port") == {
-            "appendfsync": "everysec",
+            "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "port": "0",
         }
