@@ -36,6 +36,7 @@ SILENCE_S = 45.0  # the gateway's event streams are never silent for longer than
 PAUSE_FIRST_S = 0.1
 PAUSE_MOST_S = 2.0
 ASK_AGAIN = (429, 502, 503, 504)
+REFUSALS = (400, 404, 413, 422)
 ID_CHARS = 32
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,32}")
 KEY_ADVICE = (
@@ -56,6 +57,12 @@ class GatewayRefused(InfrastructureError):
     """The gateway answered, and the answer was no (or nothing this client understands)."""
 
     title = "Gateway failure"
+
+
+class RequestRefused(GatewayRefused, BadInput):
+    """The gateway cannot serve what was asked for: there is no such thing, or it is not well formed."""
+
+    title = "Refused"
 
 
 class KeyWanted(GatewayRefused):
@@ -296,7 +303,8 @@ def _accepted(answer: httpx.Response) -> httpx.Response:
         raise KeyWanted(f"{_detail(answer)}. {KEY_ADVICE}")
     if answer.status_code == 409:
         raise Conflict(_detail(answer))
-    raise GatewayRefused(f"{answer.request.method} {answer.request.url.path}: {_detail(answer)}")
+    kind = RequestRefused if answer.status_code in REFUSALS else GatewayRefused
+    raise kind(f"{answer.request.method} {answer.request.url.path}: {_detail(answer)}")
 
 
 def _detail(answer: httpx.Response) -> str:
