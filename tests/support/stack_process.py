@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ def free_ports() -> int:
 class StackProcess:
     """A running (or starting) `atlas up`."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, *options: str, **settings: object) -> None:
         self.port = int(settings.setdefault("PORT", free_ports()))  # type: ignore[call-overload]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "up.log"
@@ -41,7 +42,7 @@ class StackProcess:
         self.data_dir = Path(environment["ATLAS_DATA_DIR"])
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "atlas.cli", "up"],
+                [sys.executable, "-m", "atlas.cli", "up", *options],
                 env={**os.environ, **environment},
                 cwd=directory,
                 stdout=log,
@@ -65,6 +66,12 @@ class StackProcess:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
+    @property
+    def children(self) -> dict[str, int]:
+        """Process ids of the stack's children by name, as it tells them."""
+        told = json.loads((self.data_dir / "run" / "stack.json").read_text())["children"]
+        return {str(name): int(pid) for name, pid in told.items()}
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -72,9 +79,9 @@ class StackProcess:
 
 
 @contextmanager
-def running(directory: Path, **settings: object) -> Iterator[StackProcess]:
+def running(directory: Path, *options: str, **settings: object) -> Iterator[StackProcess]:
     """A ready stack, stopped at the end."""
-    stack = StackProcess(directory, **settings)
+    stack = StackProcess(directory, *options, **settings)
     try:
         stack.wait_ready()
         yield stack
