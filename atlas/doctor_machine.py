@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ SERVICES = ("gateway", "planner", "lens", "sandbox", "repair")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ROOM_BYTES = 1_000_000_000
 QUERY_S = 4.0
+KEYS_MEND = "atlas keys create NAME"
 
 
 def answers(settings: Settings) -> bool:
@@ -164,12 +166,39 @@ def _output(command: list[str]) -> str:
 
 def access(settings: Settings) -> Check:
     """A gateway that listens beyond this machine lets nobody in without a key."""
+    from atlas.running_stack import redis_url_of
+
     if settings.host in LOOPBACK:
         return Check("access", "ok", f"{settings.host}: this machine only, no key is asked for")
-    if settings.api_key is not None:
-        return Check("access", "ok", f"{settings.host}: beyond this machine, API_KEY is set")
-    detail = f"{settings.host}: beyond this machine, where every client needs a key, and API_KEY is not set"
-    return Check("access", "warning", detail, "atlas keys create NAME")
+    open_to = f"{settings.host}: beyond this machine, where every client needs a key"
+    try:
+        count = asyncio.run(_keys(redis_url_of(settings)))
+    except StartupError:
+        return Check("access", "warning", f"{open_to}; start the stack, then make one", KEYS_MEND)
+    if not count:
+        return Check("access", "warning", f"{open_to}, and there is none", KEYS_MEND)
+    return Check("access", "ok", f"{open_to}; keys made: {count}")
+
+
+async def _keys(url: str) -> int:
+    """Return how many keys open the gateway.
+
+    Raises:
+        StartupError: if its Redis cannot be asked.
+    """
+    from redis.exceptions import RedisError
+
+    from atlas.api_keys import ApiKeys
+    from atlas.redis_client import connect
+
+    redis = connect(url)
+    try:
+        await asyncio.wait_for(redis.ping(), PROBE_S)
+        return len([key for key in await ApiKeys(redis).list() if not key.expired])
+    except (RedisError, asyncio.TimeoutError) as error:
+        raise StartupError("Redis cannot be reached") from error
+    finally:
+        await redis.aclose()
 
 
 def _existing(path: Path) -> Path:

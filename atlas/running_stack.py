@@ -7,6 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from atlas.config import Settings
+from atlas.errors import StartupError
+
 
 class RunningStack(BaseModel):
     """Where the parts of a running stack are; `pid` is that of `atlas up`."""
@@ -36,6 +39,21 @@ def find(run_dir: Path) -> RunningStack | None:
     except (OSError, ValidationError):
         return None
     return stack if alive(stack.pid) else None
+
+
+def redis_url_of(settings: Settings) -> str:
+    """Return where the journal is: REDIS_URL, or the Redis of the stack that runs here.
+
+    Raises:
+        StartupError: neither is known.
+    """
+    stack = find(settings.run_dir)
+    url = settings.redis_url or (stack.redis_url if stack is not None else None)
+    if url is None:
+        raise StartupError(
+            f"no stack runs on {settings.data_dir}: start it first (`atlas up`), or set REDIS_URL"
+        )
+    return url
 
 
 def alive(pid: int) -> bool:

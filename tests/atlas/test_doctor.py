@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import json
 import os
@@ -15,10 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from atlas import doctor, doctor_machine
+from atlas.api_keys import ApiKeys
 from atlas.catalogue import CATALOGUE
 from atlas.cli import app
 from atlas.config import Settings
 from atlas.doctor import Check, examine, safely
+from atlas.redis_client import connect
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.stack_process import free_ports
 
@@ -205,7 +208,17 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor_machine.gpu(Settings(gpu_device=1)).state == "missing"
 
 
-def test_a_gateway_open_to_the_network_needs_keys() -> None:
+def test_a_gateway_open_to_the_network_needs_keys(redis_url: str) -> None:
     assert doctor_machine.access(Settings()).state == "ok"
-    assert doctor_machine.access(Settings(host="0.0.0.0")).mend == "atlas keys create NAME"
-    assert doctor_machine.access(Settings(host="0.0.0.0", api_key="k")).state == "ok"
+    without_stack = doctor_machine.access(Settings(host="0.0.0.0"))
+    assert (without_stack.state, without_stack.mend) == ("warning", "atlas keys create NAME")
+    settings = Settings(host="0.0.0.0", redis_url=redis_url)
+    assert doctor_machine.access(settings).detail.endswith("and there is none")
+
+    async def create() -> None:
+        async with connect(redis_url) as redis:
+            await ApiKeys(redis).create("laptop")
+
+    asyncio.run(create())
+    assert doctor_machine.access(settings).state == "ok"
+    assert doctor_machine.access(Settings(host="::", redis_url="redis://127.0.0.1:9/0")).state == "warning"
