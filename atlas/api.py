@@ -88,13 +88,17 @@ class DeadLetter(Contract):
 
 
 class DeadLetterList(Contract):
-    """`GET /v1/dead-letters`, oldest first."""
+    """`GET /v1/dead-letters`, oldest first; pass `next_after` as `after` for the next page."""
 
     letters: tuple[DeadLetter, ...]
+    next_after: str | None = None
 
 
 class QueueStatus(Contract):
-    """One service's queues: commands nobody has taken, commands in a worker's hands, workers ever seen."""
+    """One service's queues: commands nobody has taken, those in a worker's hands, and living workers.
+
+    A worker lives that Redis heard of in the last minute (before Redis 7.2 only those that had work).
+    """
 
     service: str
     waiting: int

@@ -18,13 +18,12 @@ from redis.asyncio import Redis
 
 from atlas.contracts import Contract
 from atlas.errors import BadInput, NotFound
+from atlas.redis_keys import API_KEYS
 
 PREFIX = "atlas_"
 KEY_BYTES = 32
 ID_CHARS = 12
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-
-_HASH = "{atlas}:api_keys"
 
 
 class ApiKey(Contract):
@@ -72,7 +71,7 @@ class ApiKeys:
             last4=key[-4:],
             expires_at=None if lifetime_s is None else now + lifetime_s,
         )
-        await self._redis.hset(_HASH, _hashed(key), info.model_dump_json())
+        await self._redis.hset(API_KEYS, _hashed(key), info.model_dump_json())
         return key, info
 
     async def list(self) -> tuple[ApiKey, ...]:
@@ -94,16 +93,16 @@ class ApiKeys:
         if len(found) > 1:
             ids = ", ".join(kept[digest].id for digest in found)
             raise BadInput(f"{len(found)} keys have the name {which!r}; revoke one by its id: {ids}")
-        await self._redis.hdel(_HASH, found[0])
+        await self._redis.hdel(API_KEYS, found[0])
         return kept[found[0]]
 
     async def valid(self, key: str) -> bool:
         """Whether the key opens the gateway now: made here, not revoked, not expired. One HGET."""
-        text = await self._redis.hget(_HASH, _hashed(key))
+        text = await self._redis.hget(API_KEYS, _hashed(key))
         return text is not None and not ApiKey.model_validate_json(text).expired
 
     async def _kept(self) -> dict[str, ApiKey]:
-        rows = (await self._redis.hgetall(_HASH)).items()
+        rows = (await self._redis.hgetall(API_KEYS)).items()
         return {str(digest): ApiKey.model_validate_json(text) for digest, text in rows}
 
 

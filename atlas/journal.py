@@ -1,4 +1,4 @@
-"""Journal and queue on one Redis: the only module that knows its keys.
+"""Journal and queue on one Redis (its keys: `atlas/redis_keys.py`).
 
 A journal is the stream `{atlas}:journal:<task>`; commands wait on `{atlas}:queue:<service>:<priority>`.
 Finishing a command and issuing the next is one atomic script (`journal.lua`), which no queue library offers:
@@ -19,21 +19,20 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from atlas import redis_keys
 from atlas.contracts import (
-    PRIORITIES,
     SERVICE_OF,
     AnyCommand,
     AnyEvent,
     CommandFailed,
     Entry,
     ModelCallFinished,
-    Priority,
     TaskSubmitted,
 )
 from atlas.pipeline import Step, advance
+from atlas.redis_keys import GROUP
 from atlas.state import InvalidHistory, TaskState, fold
 
-GROUP = "workers"
 LEASE_S = 15.0
 BLOB_OVER_BYTES = 48_000
 
@@ -82,7 +81,7 @@ class Journal:
 
     async def read(self, task: str, after: int = 0, block_ms: int | None = None) -> list[Entry]:
         """Return the entries with `seq > after`, waiting up to `block_ms` for the first."""
-        key = _key("journal", task)
+        key = redis_keys.journal(task)
         if block_ms is None:
             rows = _rows([(key, await self.redis.xrange(key, min=f"{after + 1}-0"))])
         else:
@@ -114,8 +113,8 @@ class Journal:
         """Give up on a command that was delivered too often: dead letter, failure and ack in one step."""
         detail = f"delivered {delivery.deliveries} times without an answer"
         event = CommandFailed(command=delivery.command.id, reason="poisoned", detail=detail)
-        letter = json.dumps({"command": delivery.command.model_dump(), "queue": delivery.queue})
-        return await self._settle(delivery.task, [event], delivery.command.id, delivery, letter)
+        about = {"command": delivery.command.model_dump(), "queue": delivery.queue, "detail": detail}
+        return await self._settle(delivery.task, [event], delivery.command.id, delivery, json.dumps(about))
 
     async def _settle(
         self,
@@ -149,10 +148,10 @@ class Journal:
     ) -> tuple[Outcome, int]:
         submitted = step.state.task
         keys = [
-            *(_key("journal", task), _key("marks", task), "{atlas}:deadlines", "{atlas}:tasks"),
-            *("{atlas}:late_tokens", "{atlas}:dead", held.queue if held else "-{atlas}"),
+            *(redis_keys.journal(task), redis_keys.marks(task), redis_keys.DEADLINES, redis_keys.TASKS),
+            *(redis_keys.LATE_TOKENS, redis_keys.DEAD, held.queue if held else "-{atlas}"),
         ]
-        queues = [_queue(SERVICE_OF[c.kind], submitted.priority) for c in step.commands]
+        queues = [redis_keys.queue(SERVICE_OF[c.kind], submitted.priority) for c in step.commands]
         calls = [e for e in step.events if isinstance(e, ModelCallFinished)]
         commands = enumerate(step.commands, start=len(keys) + 1)
         request = {
@@ -185,19 +184,19 @@ class Journal:
         if len(text) <= BLOB_OVER_BYTES:
             return text
         sha = hashlib.sha256(text.encode()).hexdigest()
-        await self.redis.set(_key("blob", sha), text)
+        await self.redis.set(redis_keys.blob(sha), text)
         return json.dumps({"blob": sha})
 
     async def _entry(self, entry_id: str, fields: dict[str, str]) -> Entry:
         text = fields["e"]
         if text.startswith('{"blob"'):
-            text = str(await self.redis.get(_key("blob", json.loads(text)["blob"])))
+            text = str(await self.redis.get(redis_keys.blob(json.loads(text)["blob"])))
         seq, event = int(entry_id.split("-")[0]), _EVENT.validate_json(text)
         return Entry(seq=seq, time=float(fields["t"]), event=event)
 
     async def open_queues(self, service: str) -> None:
         """Create the service's queues and their group; do nothing where they exist."""
-        for queue in _queues(service):
+        for queue in redis_keys.queues(service):
             try:
                 await self.redis.xgroup_create(queue, GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -212,16 +211,16 @@ class Journal:
         while buffer:
             if await self.extend(held := buffer.pop(0)):
                 return held
-        for queue in _queues(service):
+        for queue in redis_keys.queues(service):
             rows = await self.redis.xautoclaim(queue, GROUP, consumer, int(lease_s * 1000), count=1)
             if claimed := await self._deliveries([(queue, rows[1])], consumer):
                 return claimed[0]
-        for queue in _queues(service):
+        for queue in redis_keys.queues(service):
             answer = await self.redis.xreadgroup(GROUP, consumer, {queue: ">"}, count=1)
             if fresh := await self._deliveries(answer, consumer):
                 return fresh[0]
         answer = await self.redis.xreadgroup(
-            GROUP, consumer, dict.fromkeys(_queues(service), ">"), count=1, block=block_ms
+            GROUP, consumer, dict.fromkeys(redis_keys.queues(service), ">"), count=1, block=block_ms
         )
         buffer.extend(await self._deliveries(answer, consumer))
         return buffer.pop(0) if buffer else None
@@ -246,19 +245,19 @@ class Journal:
     async def wanted(self, delivery: Delivery) -> bool:
         """Whether an answer to this command would still be taken."""
         asked = ["closed", f"done:{delivery.command.id}"]
-        return not any(await self.redis.smismember(_key("marks", delivery.task), asked))
+        return not any(await self.redis.smismember(redis_keys.marks(delivery.task), asked))
 
     async def drop(self, delivery: Delivery, tokens: int = 0) -> None:
         """Acknowledge a command nobody wants any more; count what was spent on it."""
         await self.redis.xack(delivery.queue, GROUP, delivery.entry)
         await self.redis.xdel(delivery.queue, delivery.entry)
         if tokens:
-            await self.redis.hincrby("{atlas}:late_tokens", delivery.task, tokens)
+            await self.redis.hincrby(redis_keys.LATE_TOKENS, delivery.task, tokens)
 
     async def stopped(self) -> AsyncIterator[str]:
         """Yield tasks that closed or had commands revoked, as it happens (a hint: it may miss some)."""
         async with self.redis.pubsub() as pubsub:
-            await pubsub.subscribe("{atlas}:stopped")
+            await pubsub.subscribe(redis_keys.STOPPED)
             async for message in pubsub.listen():
                 if message["type"] == "message":
                     yield message["data"]
@@ -266,29 +265,17 @@ class Journal:
     async def due(self) -> list[str]:
         """Return open tasks whose deadline has passed, by Redis's clock."""
         now = (await self.redis.time())[0]
-        return [str(task) for task in await self.redis.zrangebyscore("{atlas}:deadlines", "-inf", now)]
+        return [str(task) for task in await self.redis.zrangebyscore(redis_keys.DEADLINES, "-inf", now)]
 
     async def tasks(self, limit: int, before: float | None = None) -> list[tuple[str, float]]:
         """Return (task, submission time), newest first, strictly older than `before`."""
         top = "+inf" if before is None else f"({before}"
-        call = self.redis.zrevrangebyscore("{atlas}:tasks", top, "-inf", 0, limit, withscores=True)
+        call = self.redis.zrevrangebyscore(redis_keys.TASKS, top, "-inf", 0, limit, withscores=True)
         return [(str(task), float(score)) for task, score in cast("list[tuple[str, float]]", await call)]
 
     async def late_tokens(self, task: str) -> int:
         """Return the tokens spent on answers that came after nobody wanted them."""
-        return int(await self.redis.hget("{atlas}:late_tokens", task) or 0)
-
-
-def _key(kind: str, name: str) -> str:
-    return f"{{atlas}}:{kind}:{name}"
-
-
-def _queue(service: str, priority: Priority) -> str:
-    return f"{{atlas}}:queue:{service}:{priority}"
-
-
-def _queues(service: str) -> list[str]:
-    return [_queue(service, priority) for priority in PRIORITIES]
+        return int(await self.redis.hget(redis_keys.LATE_TOKENS, task) or 0)
 
 
 def _rows(answer: object) -> list[tuple[str, str, dict[str, str]]]:

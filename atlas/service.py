@@ -48,6 +48,10 @@ class Runtime:
             self.checks["redis"] = self._ping
         return self._journal
 
+    async def problems(self) -> dict[str, str]:
+        """Return what keeps the service from its work, by the part that is missing."""
+        return {key: problem for key, check in self.checks.items() if (problem := await check())}
+
     async def _ping(self) -> str | None:
         try:
             await asyncio.wait_for((await self.journal()).redis.ping(), 3)
@@ -125,8 +129,7 @@ def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAP
     @app.get("/readyz", tags=["health"])
     async def readyz(request: Request) -> JSONResponse:
         """503 with the reasons while something the service needs is missing."""
-        checks: dict[str, Check] = request.app.state.runtime.checks
-        problems = {key: problem for key, check in checks.items() if (problem := await check())}
+        problems = await request.app.state.runtime.problems()
         body = {"status": "unready" if problems else "ready", "service": name, "problems": problems}
         return JSONResponse(body, status_code=503 if problems else 200)
 

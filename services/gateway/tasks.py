@@ -30,7 +30,7 @@ class Tasks:
             NotFound: if there is no policy of that name.
             ModelServerError: if the model server, whose model is pinned, cannot be asked.
         """
-        task = hashlib.sha256(key.encode()).hexdigest()[:32] if key else uuid.uuid4().hex
+        task = begun_by(key) if key else uuid.uuid4().hex
         if known := await self._submission(task):
             _same(known, body, self._deadline_s)
             return await self.get(task), False
@@ -40,6 +40,20 @@ class Tasks:
         if not new and (known := await self._submission(task)):
             _same(known, body, self._deadline_s)
         return await self.get(task), new
+
+    async def submit_again(self, task: str, key: str) -> TaskView:
+        """Begin a task like this one, or find the one this idempotency key began.
+
+        Raises:
+            NotFound: if there is no task of that id.
+        """
+        known = await self._submission(task)
+        if known is None:
+            raise NotFound(f"no task '{task}'")
+        body = SubmitRequest(
+            problem=known.problem, policy=known.policy, priority=known.priority, deadline_s=known.deadline_s
+        )
+        return (await self.submit(body, key))[0]
 
     async def _submission(self, task: str) -> TaskSubmitted | None:
         return (await self.journal.state(task)).submitted
@@ -70,6 +84,11 @@ class Tasks:
         await self.get(task)
         await self.journal.record(task, TaskCancelled(), once="cancel")
         return await self.get(task)
+
+
+def begun_by(key: str) -> str:
+    """Return the id of the task that an idempotency key begins."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:

@@ -5,95 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 import redis
-import uvicorn
-from fastapi import FastAPI
 from httpx_sse import aconnect_sse
 
 from atlas.config import Settings
-from atlas.contracts import (
-    DeadlineReached,
-)
+from atlas.contracts import DeadlineReached
 from atlas.journal import Journal
 from atlas.policy import POLICIES
 from atlas.problem_json import MAX_BODY_BYTES
-from atlas.redis_client import connect
 from services.gateway import stream
 from services.gateway.app import create
+from tests.support.gateway_bench import client_of, is_problem, served
 
 PROBLEM = {"statement": "Double it.", "examples": [{"input": "2", "output": "4"}]}
 BODY: dict[str, Any] = {"problem": PROBLEM, "policy": "A"}
-
-
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """Serve an app on a real socket, in this loop."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
-        await asyncio.sleep(0.005)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await serving
-
-
-async def llama(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All the gateway asks of a model server: /health and /props."""
-    await reader.readuntil(b"\r\n\r\n")
-    body = b'{"status": "ok", "model_alias": "smol"}'
-    writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-    await writer.drain()
-    writer.close()
-
-
-@pytest.fixture
-async def llama_address() -> AsyncIterator[str]:
-    listening = await asyncio.start_server(llama, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    listening.close()
-
-
-@asynccontextmanager
-async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(app.router.lifespan_context(app))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        yield await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://gateway")
-        )
-
-
-@pytest.fixture
-async def gateway(redis_url: str, llama_address: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(create(Settings(redis_url=redis_url, llama_url=llama_address))) as client:
-        yield client
-
-
-@pytest.fixture
-async def journal(redis_url: str) -> AsyncIterator[Journal]:
-    journal = Journal(connect(redis_url))
-    yield journal
-    await journal.redis.aclose()
-
-
-def is_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
-    """Assert a problem+json answer that names `words` and leaks nothing."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert body["status"] == status
-    assert body["title"]
-    for word in words:
-        assert word in body["detail"]
-    for leak in ("Traceback", 'File "', ".py", "site-packages"):
-        assert leak not in answer.text
-    return body
 
 
 async def submitted(gateway: httpx.AsyncClient, **more: Any) -> str:
