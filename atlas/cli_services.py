@@ -104,7 +104,7 @@ def worker(
     """
     from atlas.embedded.apps import log_to_stderr
 
-    settings = _joined(settings_of(config))
+    settings = joined(settings_of(config))
     log_to_stderr(settings)
     asyncio.run(_work(settings, kind.value))
 
@@ -116,7 +116,7 @@ async def _work(settings: Settings, name: str) -> None:
         await work(settings, name, stopping)
 
 
-def _joined(settings: Settings) -> Settings:
+def joined(settings: Settings) -> Settings:
     """Fill in what the settings leave out from the stack that runs on this DATA_DIR.
 
     Raises:
