@@ -16,9 +16,16 @@ app = typer.Typer(
         "Self-hosted test-time compute for code: one box, one model, one program per problem.\n\n"
         "First steps:\n"
         "  atlas models pull           # fetch the default model (0.5 GB)\n"
-        "  atlas up                    # start the whole stack on this machine\n\n"
+        "  atlas up                    # start the whole stack on this machine\n"
+        "  atlas solve problem.md      # in another shell: print a program for a problem\n"
+        "  atlas doctor                # when something does not work\n\n"
         "Settings are read from ./atlas.conf (see atlas.conf.example), overridden by ATLAS_KEY variables:\n"
-        "  ATLAS_MODEL=qwen2.5-coder-1.5b atlas up --pull"
+        "  ATLAS_MODEL=qwen2.5-coder-1.5b atlas up --pull\n\n"
+        "Exit codes:\n"
+        "  0    done\n"
+        "  1    the stack, the machine or the gateway is at fault\n"
+        "  2    wrong usage, settings or input\n"
+        "  130  interrupted"
     ),
 )
 app.command()(cli_services.up)

@@ -217,8 +217,15 @@ class Gateway:
         return _parsed(StackStatus, await self._request("GET", "/v1/status"))
 
     async def dead_letters(self) -> DeadLetterList:
-        """Return the commands that were given up, oldest first."""
-        return _parsed(DeadLetterList, await self._request("GET", "/v1/dead-letters"))
+        """Return all commands that were given up, oldest first."""
+        letters: list[DeadLetter] = []
+        after = ""
+        while True:
+            page = _parsed(DeadLetterList, await self._request("GET", f"/v1/dead-letters{after}"))
+            letters += page.letters
+            if page.next_after is None:
+                return DeadLetterList(letters=tuple(letters))
+            after = f"?after={quote(page.next_after)}"
 
     async def dead_letter(self, letter: str) -> DeadLetter:
         """Return one of them."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from atlas.api import SubmitRequest
@@ -34,17 +37,61 @@ def words(program: str) -> list[list[str]]:
     return [shlex.split(call, comments=True)[len(program.split()) :] for call in calls]
 
 
+# `atlas` and what follows, also behind variables, in pipes and in $(...): up to what is not its arguments.
+_ATLAS = re.compile(r"(?:^|[\s(])atlas ((?:[^|;#>)$'\s][^|;#>)$\s]*\s*)+)")
+ATLAS_CALLS = [call.split() for line in LINES for call in _ATLAS.findall(line)]
+
+
 def test_there_is_something_to_check() -> None:
-    assert words("atlas")
+    assert len(ATLAS_CALLS) > 40
+    assert ["keys", "create", "ci", "--days", "90"] in ATLAS_CALLS, "also inside $(...)"
     assert words("python benchmark/v3_runner.py")
     assert any(line.startswith("curl") for line in LINES)
 
 
-@pytest.mark.parametrize("arguments", words("atlas"), ids=" ".join)
-def test_atlas_commands_exist(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", ATLAS_CALLS, ids=" ".join)
+def test_atlas_commands_and_their_options_exist(arguments: list[str]) -> None:
     names = [word for word in arguments if word.islower() and not word.startswith("-")]
     result = CliRunner().invoke(cli, [*names, "--help"])
     assert result.exit_code == 0, result.output
+    command = typer.main.get_command(cli)
+    words = iter(arguments)
+    while subcommands := getattr(command, "commands", None):
+        command = subcommands[next(words)]
+    known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-") and word != "-"} <= known
+
+
+def test_generated_documents_say_what_the_code_says() -> None:
+    command = [sys.executable, "scripts/generate_docs.py", "--check"]
+    environment = {**os.environ, "COLUMNS": "40", "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    checked = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_command_teaches_by_example() -> None:
+    text = (REPO / "docs" / "CLI.md").read_text()
+    sections = re.split(r"^#+ (atlas .+)$", text, flags=re.MULTILINE)[1:]
+    assert len(sections) > 40
+    for path, body in zip(sections[::2], sections[1::2], strict=True):
+        block = _BLOCK.search(body)
+        assert block, f"{path} has no example"
+        assert f"{path}" in block.group(1), path
+
+
+def test_every_route_is_described() -> None:
+    text = (REPO / "docs" / "API.md").read_text()
+    schema = create().openapi()
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            assert f"\n### {method.upper()} {path}\n" in text
+            assert route.get("description"), (method, path)
+            assert route.get("tags"), (method, path)
+    for anchor in re.findall(r"\]\(#([\w-]+)\)", text):
+        headings = {
+            re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)
+        }
+        assert anchor in headings
 
 
 @pytest.mark.parametrize("arguments", words("python benchmark/v3_runner.py"), ids=" ".join)
@@ -61,10 +108,14 @@ def test_scripts_exist_and_can_run() -> None:
 
 def test_rest_examples_are_served() -> None:
     text = "\n".join(d.read_text() for d in DOCUMENTS)
-    routes = {getattr(route, "path", "").replace("{task}", "TASK_ID") for route in create().routes}
+    routes = {
+        re.sub(r"\{(\w+)\}", lambda m: f"{m[1].upper()}_ID", path) for path in create().openapi()["paths"]
+    }
     for path in re.findall(r"localhost:8400(/v1/[\w/-]+)", text):
         assert path in routes, path
-    for body in re.findall(r"-d '(\{.*?\})'", text, re.DOTALL):
+    bodies = re.findall(r"localhost:8400/v1/tasks [^\n]*-d '(\{.*?\})'", text, re.DOTALL)
+    assert bodies
+    for body in bodies:
         SubmitRequest.model_validate_json(body)
 
 
