@@ -24,6 +24,8 @@ from atlas.redis_client import connect
 log = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable["str | None"]]
+# True in the scope of a request whose caller is nobody known, and may not see inner addresses.
+STRANGER = "atlas.stranger"
 
 
 @dataclass
@@ -130,7 +132,9 @@ def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAP
     async def readyz(request: Request) -> JSONResponse:
         """503 with the reasons while something the service needs is missing."""
         problems = await request.app.state.runtime.problems()
-        body = {"status": "unready" if problems else "ready", "service": name, "problems": problems}
+        body = {"status": "unready" if problems else "ready", "service": name}
+        if not request.scope.get(STRANGER):
+            body["problems"] = problems
         return JSONResponse(body, status_code=503 if problems else 200)
 
     @app.get("/metrics", tags=["health"])

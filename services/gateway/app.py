@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from atlas.api_keys import ApiKeys
 from atlas.config import Settings
 from atlas.dead_letters import DeadLetters
 from atlas.service import Runtime, create_service
 from services.gateway import routes_operations, routes_tasks
 from services.gateway.deadlines import sweep
+from services.gateway.guard import Guard
 from services.gateway.state import State
 from services.gateway.tasks import Tasks
 
@@ -18,7 +20,7 @@ async def _setup(app: FastAPI, runtime: Runtime) -> None:
     server = runtime.model_server()
     runtime.background("deadline sweeper", lambda: sweep(journal))
     tasks = Tasks(journal, server, runtime.settings.task_deadline_seconds)
-    app.state.gateway = State(runtime, tasks, DeadLetters(journal.redis), server)
+    app.state.gateway = State(runtime, tasks, DeadLetters(journal.redis), server, ApiKeys(journal.redis))
 
 
 def create(settings: Settings | None = None) -> FastAPI:
@@ -26,6 +28,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     app = create_service("gateway", _setup, settings)
     app.include_router(routes_tasks.router)
     app.include_router(routes_operations.router)
+    app.add_middleware(Guard)
     return app
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from atlas.api_keys import ApiKeys
 from atlas.dead_letters import DeadLetters
 from atlas.llama import LlamaClient
 from atlas.service import Runtime
@@ -21,6 +22,7 @@ class State:
     tasks: Tasks
     letters: DeadLetters
     server: LlamaClient
+    keys: ApiKeys
 
 
 async def _state(request: Request) -> State:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -86,7 +89,7 @@ def test_a_wrong_hash_is_refused(tmp_path: Path, smol_model: ModelFile) -> None:
 
 
 def test_the_settings_steer_the_running_gateway(tmp_path: Path, smol_model: ModelFile) -> None:
-    """HOST, PORT and TASK_DEADLINE_SECONDS, seen from outside."""
+    """HOST (with it API keys), PORT and TASK_DEADLINE_SECONDS, seen from outside."""
     settings = {"HOST": "0.0.0.0", "TASK_DEADLINE_SECONDS": 7.5, "LOG_LEVEL": "debug"}
     with running(tmp_path, MODEL_PATH=smol_model.path, **settings) as stack:
         listening = [
@@ -96,7 +99,17 @@ def test_the_settings_steer_the_running_gateway(tmp_path: Path, smol_model: Mode
         assert {a.ip for a in listening if a.port != stack.port} <= {"127.0.0.1"}
         policy = {"name": "one", "k": 1, "max_tokens": 16}
         body = {"problem": PROBLEM, "policy": policy}
-        task = httpx.post(f"{stack.url}/v1/tasks", json=body, timeout=30).json()["id"]
-        journal = httpx.get(f"{stack.url}/v1/tasks/{task}/journal").text.splitlines()
+        assert httpx.post(f"{stack.url}/v1/tasks", json=body, timeout=30).status_code == 401
+        made = subprocess.run(
+            [sys.executable, "-m", "atlas.cli", "keys", "create", "tests"],
+            env={**os.environ, "ATLAS_DATA_DIR": str(stack.data_dir)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        task = httpx.post(f"{stack.url}/v1/tasks", json=body, headers=headers, timeout=30).json()["id"]
+        journal = httpx.get(f"{stack.url}/v1/tasks/{task}/journal", headers=headers).text.splitlines()
         assert json.loads(journal[0])["event"]["deadline_s"] == 7.5
     assert " D " in stack.log.read_text()

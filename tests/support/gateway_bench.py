@@ -13,14 +13,16 @@ from fastapi import FastAPI
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """Serve an app on a real socket, in this loop."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
+async def served(app: Any, uds: str | None = None) -> AsyncIterator[str]:
+    """Serve an app on a real socket, in this loop; give its URL (that of a unix socket is nominal)."""
+    config = uvicorn.Config(app, port=0, uds=uds, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
         await asyncio.sleep(0.005)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield (
+        f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}" if uds is None else "http://unix"
+    )
     server.should_exit = True
     await serving
 
@@ -35,13 +37,12 @@ async def llama(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(app: FastAPI, url: str = "http://gateway") -> AsyncIterator[httpx.AsyncClient]:
+    """Call an app in process. Without a port in `url` the app takes it for a call by a unix socket."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        yield await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://gateway")
-        )
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=url))
 
 
 def is_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
