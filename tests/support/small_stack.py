@@ -50,6 +50,11 @@ class SmallStack:
 
     url: str
     model: FakeModelServer
+    loop: asyncio.AbstractEventLoop
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function in the stack's thread."""
+        self.loop.call_soon_threadsafe(function)
 
 
 async def _alias(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,11 +66,12 @@ async def _alias(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-async def _serve(
-    settings: Settings, model: FakeModelServer, ready: Callable[[str, Callable[[], object]], None]
-) -> None:
-    """Serve until what `ready` was told to call is called, from any thread."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+Ready = Callable[[str, asyncio.AbstractEventLoop, asyncio.Event], None]
+
+
+async def _serve(settings: Settings, model: FakeModelServer, workers: bool, ready: Ready) -> None:
+    """Serve until the event that `ready` is told of is set."""
+    stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(await asyncio.start_server(_alias, "127.0.0.1", 0))
         llama = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
@@ -78,32 +84,35 @@ async def _serve(
             "sandbox": sandbox(FakeExecutor(doubling)),
             "repair": repair(model),
         }
-        workers = [asyncio.ensure_future(Worker(name, journal, handlers[name]).run()) for name in handlers]
+        working = [
+            asyncio.ensure_future(Worker(name, journal, handler).run())
+            for name, handler in handlers.items()
+            if workers
+        ]
         app = create(settings.model_copy(update={"llama_url": llama}))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         serving = asyncio.ensure_future(server._serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.005)
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        ready(url, lambda: loop.call_soon_threadsafe(stopping.set))
+        ready(url, asyncio.get_running_loop(), stopping)
         await stopping.wait()
         server.should_exit = True
         await serving
-        await cancel(*workers)
+        await cancel(*working)
 
 
 @contextmanager
-def small_stack(redis_url: str, **settings: object) -> Iterator[SmallStack]:
+def small_stack(redis_url: str, *, workers: bool = True) -> Iterator[SmallStack]:
     """Run the stack until the end of the context."""
     model = FakeModelServer(right)
-    wanted = Settings.model_validate({"redis_url": redis_url} | settings)
-    told: Queue[tuple[str, Callable[[], object]]] = Queue()
-    serving = _serve(wanted, model, lambda url, stop: told.put((url, stop)))
+    told: Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+    serving = _serve(Settings(redis_url=redis_url), model, workers, lambda *where: told.put(where))
     thread = threading.Thread(target=asyncio.run, args=(serving,))
     thread.start()
-    url, stop = told.get(timeout=20)
+    url, loop, stopping = told.get(timeout=20)
     try:
-        yield SmallStack(url, model)
+        yield SmallStack(url, model, loop)
     finally:
-        stop()
+        loop.call_soon_threadsafe(stopping.set)
         thread.join()
