@@ -117,4 +117,5 @@ def _print(
         console.print(queues, soft_wrap=False)
     if processes:
         console.print()
-        console.print("on this machine: " + ", ".join(f"{name} ({pid})" for name, pid in processes.items()))
+        listed = ", ".join(f"{name} ({pid})" for name, pid in processes.items())
+        console.print(f"on this machine: {listed}", soft_wrap=False)
