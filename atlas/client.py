@@ -39,10 +39,7 @@ ASK_AGAIN = (429, 502, 503, 504)
 REFUSALS = (400, 404, 413, 422)
 ID_CHARS = 32
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,32}")
-KEY_ADVICE = (
-    "Make a key with `atlas keys create NAME` on the gateway's machine, and give it to this one: "
-    "export ATLAS_API_KEY=KEY (or API_KEY in atlas.conf)"
-)
+KEY_ADVICE = "atlas sends the key it finds in the variable ATLAS_API_KEY, or as API_KEY in atlas.conf"
 CLOSING_TYPES = frozenset(event.__name__ for event in CLOSING)
 POLICIES = TypeAdapter(list[Policy])
 

@@ -194,7 +194,7 @@ def test_a_gateway_that_wants_a_key_is_answered_with_what_to_do() -> None:
     def hook(when: str, method: str, path: str) -> Answer | None:
         if when == "before" and path != "/readyz":
             keys.append(gateway.requests[-1][2].get("authorization"))
-            return problem(401, "this gateway wants an API key")
+            return problem(401, "make a key with `atlas keys create NAME`")
         return None
 
     gateway.hook = hook
@@ -202,9 +202,8 @@ def test_a_gateway_that_wants_a_key_is_answered_with_what_to_do() -> None:
         code, _, err = atlas(url, "tasks")
         result = CliRunner().invoke(app, ["tasks", "--target", url], env={"ATLAS_API_KEY": "atlas_k"})
     assert code == 1
-    assert err.startswith("No access: 401: this gateway wants an API key.")
-    assert "atlas keys create NAME" in err
-    assert "export ATLAS_API_KEY" in err
+    assert err.startswith("No access: 401: make a key with `atlas keys create NAME`. ")
+    assert "ATLAS_API_KEY" in err
     assert keys == [None, "Bearer atlas_k"]
     assert "atlas_k" not in result.stderr
 
