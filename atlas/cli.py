@@ -17,7 +17,7 @@ app = typer.Typer(
         "First steps:\n"
         "  atlas models pull           # fetch the default model (0.5 GB)\n"
         "  atlas up                    # start the whole stack on this machine\n"
-        "  atlas solve problem.md      # in another shell: print a program for a problem\n"
+        "  atlas solve problem.md      # in another shell: print a program\n"
         "  atlas doctor                # when something does not work\n\n"
         "Settings are read from ./atlas.conf (see atlas.conf.example), overridden by ATLAS_KEY variables:\n"
         "  ATLAS_MODEL=qwen2.5-coder-1.5b atlas up --pull\n\n"
