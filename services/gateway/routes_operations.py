@@ -68,7 +68,7 @@ async def retry_letter(letter: str, gateway: Gateway) -> TaskView:
     return await _retried(letter, gateway)
 
 
-@router.delete("/v1/dead-letters/{letter}", status_code=204, tags=["dead letters"])
+@router.delete("/v1/dead-letters/{letter}", status_code=204, response_model=None, tags=["dead letters"])
 async def drop_letter(letter: str, gateway: Gateway) -> None:
     """Forget a letter; its task stays as it is."""
     await gateway.letters.drop(letter)
