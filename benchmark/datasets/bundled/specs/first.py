@@ -1,32 +1,10 @@
-"""What the bundled tasks say: statements of our own, and the inputs of their public examples.
-
-`build.py` computes outputs with the reference programs and appends the examples to the statements, so that
-text and tests cannot disagree. The order is the file's: the first eight are a fair mix for a small model.
-"""
+"""The first fourteen tasks. The first eight of them, a fair mix for a small model, are the demo."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from benchmark.datasets.bundled.specs.spec import Spec
 
-
-@dataclass(frozen=True)
-class Spec:
-    """One task without its outputs. `method` is the signature of Solution's method, empty for stdin tasks."""
-
-    id: str
-    title: str
-    difficulty: str
-    statement: str
-    public: tuple[str, ...]
-    method: str = ""
-
-    @property
-    def starter(self) -> str:
-        """The starter code as LiveCodeBench writes it."""
-        return f"class Solution:\n    def {self.method}:\n        " if self.method else ""
-
-
-SPECS = (
+FIRST = (
     Spec(
         id="loud_words",
         title="Loud Words",

@@ -1,56 +1,18 @@
-"""Inputs of the bundled tasks' hidden tests: hand-picked edges, then seeded random ones, then large ones.
-
-`hidden_inputs` seeds each task by its own id, so adding a task changes no other task's tests.
-"""
+"""Inputs of the first fourteen tasks."""
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable
 from itertools import pairwise
 
-Inputs = list[str]
-
-
-def hidden_inputs(task_id: str) -> Inputs:
-    """The hidden inputs of a task, the same on every run.
-
-    Raises:
-        KeyError: no such task.
-    """
-    # Not cryptographic: a fixed seed is the point. Integer draws are stable over Python versions.
-    return _GENERATORS[task_id](random.Random(task_id))  # noqa: S311
-
-
-def _call(*arguments: object) -> str:
-    """LiveCodeBench's form of a call: one JSON value per line."""
-    return "\n".join(json.dumps(a) for a in arguments)
-
-
-def _lines(*rows: object) -> str:
-    """Text for stdin: a row is a string, or an iterable of values printed with spaces."""
-    return "".join(
-        (row if isinstance(row, str) else " ".join(map(str, row))) + "\n"  # type: ignore[call-overload]
-        for row in rows
-    )
-
-
-def _ints(rng: random.Random, n: int, low: int, high: int) -> list[int]:
-    return [rng.randint(low, high) for _ in range(n)]
-
-
-def _word(rng: random.Random, length: int, alphabet: str) -> str:
-    return "".join(rng.choice(alphabet) for _ in range(length))
+from benchmark.datasets.bundled.inputs.forms import Generator, Inputs, call, ints, lines, word
 
 
 def _loud_words(rng: random.Random) -> Inputs:
-    out = [_call(t) for t in ("", "   ", "A", "a", "  HELLO  World ", "ABc aBC ABC", "I SAID NO", "x Y z W")]
+    out = [call(t) for t in ("", "   ", "A", "a", "  HELLO  World ", "ABc aBC ABC", "I SAID NO", "x Y z W")]
     for words in (10, 60, 150):
-        parts = [
-            _word(rng, rng.randint(1, 4), rng.choice(("ABXYZ", "abxyz", "ABXYZa"))) for _ in range(words)
-        ]
-        out.append(_call("".join(p + " " * rng.randint(1, 2) for p in parts)))
+        parts = [word(rng, rng.randint(1, 4), rng.choice(("ABXYZ", "abxyz", "ABXYZa"))) for _ in range(words)]
+        out.append(call("".join(p + " " * rng.randint(1, 2) for p in parts)))
     return out
 
 
@@ -64,9 +26,9 @@ def _tea_orders(rng: random.Random) -> Inputs:
         (2, [20, 10, 100]),
         (1, [10] * 5),
     ]
-    cases += [(rng.randint(1, 50), _ints(rng, n, 1, 15)) for n in (5, 30, 200)]
-    cases.append((997, _ints(rng, 1000, 1, 1000)))
-    return [_lines([len(cups), p], cups) for p, cups in cases]
+    cases += [(rng.randint(1, 50), ints(rng, n, 1, 15)) for n in (5, 30, 200)]
+    cases.append((997, ints(rng, 1000, 1, 1000)))
+    return [lines([len(cups), p], cups) for p, cups in cases]
 
 
 def _quiet_stretch(rng: random.Random) -> Inputs:
@@ -80,10 +42,10 @@ def _quiet_stretch(rng: random.Random) -> Inputs:
         ([2, 9, 2, 2, 9, 2, 2, 2], 6),
         ([7, 7, 7, 7], 6),
     ]
-    cases += [(_ints(rng, n, 0, high), rng.randint(high, 6 * high)) for n, high in ((12, 9), (40, 20))]
-    cases.append((_ints(rng, 500, 0, 1000), 20_000))
-    cases.append((_ints(rng, 20_000, 0, 9), 60_000))  # windows of some 13000: every pair is hopeless
-    return [_call(*c) for c in cases]
+    cases += [(ints(rng, n, 0, high), rng.randint(high, 6 * high)) for n, high in ((12, 9), (40, 20))]
+    cases.append((ints(rng, 500, 0, 1000), 20_000))
+    cases.append((ints(rng, 20_000, 0, 9), 60_000))  # windows of some 13000: every pair is hopeless
+    return [call(*c) for c in cases]
 
 
 def _goal_streak(rng: random.Random) -> Inputs:
@@ -97,9 +59,9 @@ def _goal_streak(rng: random.Random) -> Inputs:
         (100_000, [100_000, 99_999]),
         (0, [0, 0, 0]),
     ]
-    cases += [(rng.randint(2, 8), _ints(rng, n, 0, 10)) for n in (15, 80)]
-    cases.append((30_000, _ints(rng, 6000, 0, 100_000)))
-    return [_lines([len(steps), g], steps) for g, steps in cases]
+    cases += [(rng.randint(2, 8), ints(rng, n, 0, 10)) for n in (15, 80)]
+    cases.append((30_000, ints(rng, 6000, 0, 100_000)))
+    return [lines([len(steps), g], steps) for g, steps in cases]
 
 
 def _robot_bumps(rng: random.Random) -> Inputs:
@@ -115,16 +77,16 @@ def _robot_bumps(rng: random.Random) -> Inputs:
     for r, c, n in ((4, 5, 40), (10, 8, 300), (50, 50, 5000)):
         grid = ["".join(rng.choice("....#") for _ in range(c)) for _ in range(r)]
         grid[0] = "." + grid[0][1:]
-        cases.append((grid, _word(rng, n, "FFFLR")))
-    return [_lines([len(grid), len(grid[0])], *grid, commands) for grid, commands in cases]
+        cases.append((grid, word(rng, n, "FFFLR")))
+    return [lines([len(grid), len(grid[0])], *grid, commands) for grid, commands in cases]
 
 
 def _coldest_so_far(rng: random.Random) -> Inputs:
     cases = [[], [0], [-100], [100, 99, 98], [1, 2, 3], [0, -1, 0, -2, 5], [3, 3, 1, 1, 2], [-5, -5, -6]]
-    cases += [_ints(rng, n, -100, 100) for n in (10, 50)]
+    cases += [ints(rng, n, -100, 100) for n in (10, 50)]
     # Slowly falling, so that the answer keeps changing.
     cases.append([max(-100, 90 - i // 10 + rng.randint(0, 9)) for i in range(2000)])
-    return [_call(c) for c in cases]
+    return [call(c) for c in cases]
 
 
 def _lift_log(rng: random.Random) -> Inputs:
@@ -138,8 +100,8 @@ def _lift_log(rng: random.Random) -> Inputs:
         (7, [4, -6, 3]),
         (3, [0, 0]),
     ]
-    cases += [(t, _ints(rng, n, -k, k)) for t, n, k in ((10, 20, 6), (50, 100, 30), (200, 1000, 90))]
-    return [_lines([len(moves), t], moves) for t, moves in cases]
+    cases += [(t, ints(rng, n, -k, k)) for t, n, k in ((10, 20, 6), (50, 100, 30), (200, 1000, 90))]
+    return [lines([len(moves), t], moves) for t, moves in cases]
 
 
 def _two_stands(rng: random.Random) -> Inputs:
@@ -153,11 +115,11 @@ def _two_stands(rng: random.Random) -> Inputs:
         ([1, 5, 6, 7, 2], 1),
         ([7, -1, 3, 8, -9, 2], 4),
     ]
-    cases += [(_ints(rng, n, -20, 20), rng.randint(1, n - 1)) for n in (10, 60)]
-    cases.append((_ints(rng, 700, -1000, 1000), 350))
+    cases += [(ints(rng, n, -20, 20), rng.randint(1, n - 1)) for n in (10, 60)]
+    cases.append((ints(rng, 700, -1000, 1000), 350))
     # Ends low and middle high, so that the gap matters in a list that is too long for all pairs.
     cases.append(([rng.randint(-1000, 0) + min(i, 20_000 - i) // 10 for i in range(20_000)], 1_500))
-    return [_call(*c) for c in cases]
+    return [call(*c) for c in cases]
 
 
 def _name_tags(rng: random.Random) -> Inputs:
@@ -172,8 +134,8 @@ def _name_tags(rng: random.Random) -> Inputs:
         (["Q"], 50),
     ]
     for n, width in ((5, 4), (30, 10), (100, 25)):
-        cases.append(([_word(rng, rng.randint(1, 2 * width), "abcdeXYZ") for _ in range(n)], width))
-    return [_call(*c) for c in cases]
+        cases.append(([word(rng, rng.randint(1, 2 * width), "abcdeXYZ") for _ in range(n)], width))
+    return [call(*c) for c in cases]
 
 
 def _parcel_lockers(rng: random.Random) -> Inputs:
@@ -187,9 +149,9 @@ def _parcel_lockers(rng: random.Random) -> Inputs:
         (2, [(0, 100), (1, 2), (2, 3), (3, 4), (4, 200), (100, 101)]),
     ]
     for m, n, span, stay in ((3, 30, 60, 8), (10, 300, 900, 40), (100, 2000, 20_000, 1_400)):
-        arrivals = sorted(_ints(rng, n, 0, span))
+        arrivals = sorted(ints(rng, n, 0, span))
         cases.append((m, [(a, a + rng.randint(1, stay)) for a in arrivals]))
-    return [_lines([m, len(parcels)], *parcels) for m, parcels in cases]
+    return [lines([m, len(parcels)], *parcels) for m, parcels in cases]
 
 
 def _packing_list(rng: random.Random) -> Inputs:
@@ -208,7 +170,7 @@ def _packing_list(rng: random.Random) -> Inputs:
             depth = min(things[-1][0] + 1, deepest) if rng.random() < 0.6 else rng.randint(0, things[-1][0])
             things.append((depth, rng.randint(0, 1000)))
         cases.append(things)
-    return [_lines([len(things)], *things) for things in cases]
+    return [lines([len(things)], *things) for things in cases]
 
 
 def _hanging_pictures(rng: random.Random) -> Inputs:
@@ -222,9 +184,9 @@ def _hanging_pictures(rng: random.Random) -> Inputs:
         ([1, 1, 9, 9, 1, 1], 6, 2),
         ([3, 8, 3, 8, 3, 8], 3, 12),
     ]
-    cases += [(_ints(rng, n, 1, 30), most, fee) for n, most, fee in ((10, 4, 25), (18, 6, 40), (60, 60, 200))]
-    cases.append((_ints(rng, 3000, 1, 10_000), 60, 60_000))
-    return [_call(*c) for c in cases]
+    cases += [(ints(rng, n, 1, 30), most, fee) for n, most, fee in ((10, 4, 25), (18, 6, 40), (60, 60, 200))]
+    cases.append((ints(rng, 3000, 1, 10_000), 60, 60_000))
+    return [call(*c) for c in cases]
 
 
 def _night_bus(rng: random.Random) -> Inputs:
@@ -244,32 +206,32 @@ def _night_bus(rng: random.Random) -> Inputs:
         path = [1, *order, n]
         step = 1 + 2000 // n
         # A cheap long path through all towns, shuffled, plus dearer short cuts: many rides, many relaxations.
-        lines = [(a, b, rng.randint(step, 4 * step)) for a, b in pairwise(path)]
-        while len(lines) < m:
+        rides = [(a, b, rng.randint(step, 4 * step)) for a, b in pairwise(path)]
+        while len(rides) < m:
             i = rng.randrange(n - 1)
             j = min(n - 1, i + rng.randint(2, 40))
             if i < j:
-                lines.append((path[i], path[j], rng.randint(2, 5) * step * (j - i)))
-        rng.shuffle(lines)
-        cases.append((n, lines))
-    return [_lines([n, len(lines)], *lines) for n, lines in cases]
+                rides.append((path[i], path[j], rng.randint(2, 5) * step * (j - i)))
+        rng.shuffle(rides)
+        cases.append((n, rides))
+    return [lines([n, len(rides)], *rides) for n, rides in cases]
 
 
 def _workshop_order(rng: random.Random) -> Inputs:
     def case(n: int, longest: int, saving: int) -> str:
         rows = [[0 if i == j else rng.randint(0, saving) for j in range(n)] for i in range(n)]
-        return _lines([n], _ints(rng, n, 1, longest), *rows)
+        return lines([n], ints(rng, n, 1, longest), *rows)
 
     sizes = ((2, 9, 9), (3, 20, 10), (4, 10, 30), (6, 50, 12), (8, 100, 20), (10, 1000, 150), (13, 300, 40))
     out = [
-        _lines([1], [1000], [0]),
-        _lines([2], [1, 1], [0, 1000], [1000, 0]),
-        _lines([3], [6, 6, 6], *[[0, 0, 0]] * 3),
+        lines([1], [1000], [0]),
+        lines([2], [1, 1], [0, 1000], [1000, 0]),
+        lines([3], [6, 6, 6], *[[0, 0, 0]] * 3),
     ]
     return out + [case(*size) for size in (*sizes, (14, 1000, 130), (14, 1000, 1000))]
 
 
-_GENERATORS: dict[str, Callable[[random.Random], Inputs]] = {
+FIRST: dict[str, Generator] = {
     "loud_words": _loud_words,
     "tea_orders": _tea_orders,
     "quiet_stretch": _quiet_stretch,
