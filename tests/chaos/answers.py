@@ -1,0 +1,56 @@
+"""What the scripted model says: a function of the prompt's content and the seed, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TITLE = re.compile(r"^# Problem: \d+ (\w+)$", re.MULTILINE)
+TASK = re.compile(r"sum times (\d+) plus (\d+)")
+# The first sample that is right, by the course of the task; of the others none is.
+FIRST_RIGHT = {"first": 0, "second": 1, "garbled": 1}
+Messages = Sequence[Mapping[str, str]]
+
+
+def answer(messages: Messages, seed: int, schema: Mapping[str, Any] | None) -> str:
+    """Return the answer to a conversation.
+
+    Raises:
+        ValueError: it is not about a problem of `problems.py`.
+    """
+    told = messages[1]["content"]
+    title, task = TITLE.search(told), TASK.search(told)
+    if title is None or task is None:
+        raise ValueError(f"not a problem of ours: {told[:200]}")
+    course, (factor, offset) = title[1], map(int, task.groups())
+    if schema is not None:
+        return _plans(course, schema)
+    mark = hashlib.sha256(json.dumps([messages, seed]).encode()).hexdigest()[:8]
+    if len(messages) > 2:  # the turn after an analysis: the corrected program
+        right = course == "mended" and int(mark, 16) % 2 == 0
+    elif "```python" in told:
+        return f"The program adds the wrong number in the end; it should add {offset} ({mark})."
+    else:
+        right = course in FIRST_RIGHT and seed % 1000 >= FIRST_RIGHT[course]
+        if course == "garbled" and not right:
+            return f"I would rather not write a program now ({mark})."
+    return _program(factor, offset if right else offset + 1 + int(mark, 16) % 100, mark)
+
+
+def _plans(course: str, schema: Mapping[str, Any]) -> str:
+    if course == "garbled":
+        return '{"plans": [{"algorithm": "cut o'
+    count = schema["properties"]["plans"]["minItems"]
+    plans = [
+        {"algorithm": f"Way {i} to add", "steps": ["Read both.", "Add them."], "edge_cases": ["Zero."]}
+        for i in range(count)
+    ]
+    return json.dumps({"plans": plans})
+
+
+def _program(factor: int, offset: int, mark: str) -> str:
+    code = f"# {mark}\na, b = map(int, input().split())\nprint((a + b) * {factor} + {offset})"
+    return f"Here it is:\n```python\n{code}\n```\n"
