@@ -7,10 +7,12 @@ from fastapi import FastAPI
 from atlas.api_keys import ApiKeys
 from atlas.config import Settings
 from atlas.dead_letters import DeadLetters
-from atlas.service import Runtime, create_service
-from services.gateway import routes_operations, routes_tasks
+from atlas.service import Runtime, create_service, required
+from services.gateway import routes_openai, routes_operations, routes_tasks
 from services.gateway.deadlines import sweep
 from services.gateway.guard import Guard
+from services.gateway.openai_errors import OpenAIErrors
+from services.gateway.pass_through import PassThrough
 from services.gateway.state import State
 from services.gateway.tasks import Tasks
 
@@ -20,15 +22,20 @@ async def _setup(app: FastAPI, runtime: Runtime) -> None:
     server = runtime.model_server()
     runtime.background("deadline sweeper", lambda: sweep(journal))
     tasks = Tasks(journal, server, runtime.settings.task_deadline_seconds)
-    app.state.gateway = State(runtime, tasks, DeadLetters(journal.redis), server, ApiKeys(journal.redis))
+    model = PassThrough(required(runtime.settings.llama_url, "LLAMA_URL"))
+    runtime.stack.push_async_callback(model.aclose)
+    letters, keys = DeadLetters(journal.redis), ApiKeys(journal.redis)
+    app.state.gateway = State(runtime, tasks, letters, server, keys, model)
 
 
 def create(settings: Settings | None = None) -> FastAPI:
     """Return the gateway's app."""
     app = create_service("gateway", _setup, settings)
     app.include_router(routes_tasks.router)
+    app.include_router(routes_openai.router)
     app.include_router(routes_operations.router)
     app.add_middleware(Guard)
+    app.add_middleware(OpenAIErrors)  # around the guard, whose refusals it puts into OpenAI's form
     return app
 
 

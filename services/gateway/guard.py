@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from atlas.problem_json import problem
 from atlas.service import STRANGER
-from services.gateway.openai_errors import any_error
 from services.gateway.state import State
 
 log = logging.getLogger(__name__)
@@ -46,22 +46,23 @@ class Guard:
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         gateway: State = scope["app"].state.gateway
-        headers, path = Headers(scope=scope), scope["path"]
+        headers = Headers(scope=scope)
         if not key_required(gateway.runtime.settings.host, scope.get("server")):
-            return None if scope["server"][1] is None else _foreign_page(headers, path)
+            return None if scope["server"][1] is None else _foreign_page(headers)
         key = _bearer(headers)
-        if path in OPEN_PATHS:
+        if scope["path"] in OPEN_PATHS:
             scope[STRANGER] = key is None or not await _valid_soon(gateway, key)
             return None
         if key is None:
-            return any_error(path, 401, f"an API key is needed: {ADVICE}", {"WWW-Authenticate": "Bearer"})
+            return _unauthorized(f"an API key is needed: {ADVICE}", "Bearer")
         try:
             valid = await gateway.keys.valid(key)
         except RedisError as error:
             log.error("API keys cannot be checked: %s", type(error).__name__)
-            return any_error(path, 503, "API keys cannot be checked just now; try again shortly")
-        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        return None if valid else any_error(path, 401, WRONG_KEY, challenge)
+            return problem(
+                503, "Infrastructure failure", "API keys cannot be checked just now; try again shortly"
+            )
+        return None if valid else _unauthorized(WRONG_KEY, 'Bearer error="invalid_token"')
 
 
 def key_required(host: str, server: tuple[str, int | None] | None) -> bool:
@@ -85,7 +86,13 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def _foreign_page(headers: Headers, path: str) -> JSONResponse | None:
+def _unauthorized(detail: str, challenge: str) -> JSONResponse:
+    answer = problem(401, "Unauthorized", detail)
+    answer.headers["WWW-Authenticate"] = challenge
+    return answer
+
+
+def _foreign_page(headers: Headers) -> JSONResponse | None:
     host, origin = headers.get("host"), headers.get("origin")
     if host is not None and not is_loopback(_name(f"//{host}")):
         detail = f"this gateway is open to its own machine only and does not answer as {host[:100]!r}"
@@ -93,7 +100,7 @@ def _foreign_page(headers: Headers, path: str) -> JSONResponse | None:
         detail = f"this gateway is open to its own machine only and serves no page of {origin[:100]!r}"
     else:
         return None
-    return any_error(path, 403, f"{detail}; to serve others, set HOST and hand out keys (`atlas keys`)")
+    return problem(403, "Forbidden", f"{detail}; to serve others, set HOST and hand out keys (`atlas keys`)")
 
 
 def _name(url: str) -> str:

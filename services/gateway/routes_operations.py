@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from importlib.metadata import version
 from typing import Annotated
@@ -10,13 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from atlas.api import DeadLetter, DeadLetterList, StackStatus, TaskView
-from atlas.errors import ModelServerError, NotFound
-from atlas.llama import ModelServer
+from atlas.errors import NotFound
 from atlas.queues import dead_letters, open_tasks, queue_status
 from services.gateway.state import Gateway, State
 from services.gateway.tasks import begun_by
-
-MODEL_WAIT_S = 3.0
 
 router = APIRouter()
 
@@ -27,19 +23,12 @@ async def status(gateway: Gateway) -> StackStatus:
     redis = gateway.tasks.journal.redis
     return StackStatus(
         version=version("atlas"),
-        model=await _model(gateway.server),
+        model=await gateway.model_name(),
         problems=await gateway.runtime.problems(),
         queues=await queue_status(redis),
         open_tasks=await open_tasks(redis),
         dead_letters=await dead_letters(redis),
     )
-
-
-async def _model(server: ModelServer) -> str | None:
-    try:
-        return await asyncio.wait_for(server.model(), MODEL_WAIT_S)
-    except (ModelServerError, asyncio.TimeoutError):
-        return None
 
 
 @router.get("/v1/dead-letters", tags=["dead letters"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,9 +10,13 @@ from fastapi import Depends, Request
 
 from atlas.api_keys import ApiKeys
 from atlas.dead_letters import DeadLetters
+from atlas.errors import ModelServerError
 from atlas.llama import LlamaClient
 from atlas.service import Runtime
+from services.gateway.pass_through import PassThrough
 from services.gateway.tasks import Tasks
+
+MODEL_WAIT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,14 @@ class State:
     letters: DeadLetters
     server: LlamaClient
     keys: ApiKeys
+    model: PassThrough
+
+    async def model_name(self) -> str | None:
+        """Return the served model's alias; None if llama-server does not say it soon."""
+        try:
+            return await asyncio.wait_for(self.server.model(), MODEL_WAIT_S)
+        except (ModelServerError, asyncio.TimeoutError):
+            return None
 
 
 async def _state(request: Request) -> State:

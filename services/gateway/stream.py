@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from sse_starlette import ServerSentEvent
 
-from atlas.contracts import CLOSING
+from atlas.contracts import CLOSING, Entry
 from atlas.errors import BadInput
 from atlas.journal import Journal
 
@@ -27,17 +27,23 @@ def position(last_event_id: str | None) -> int:
     return int(last_event_id)
 
 
-async def events(journal: Journal, task: str, after: int) -> AsyncIterator[ServerSentEvent]:
-    """Yield entries with `seq > after`; end after the event that closes the task.
+async def follow(journal: Journal, task: str, after: int) -> AsyncIterator[Entry]:
+    """Yield entries with `seq > after` as they come; end after the event that closes the task.
 
     A closing append is atomic, so whatever follows the closing event came in the same read.
     """
     while True:
         entries = await journal.read(task, after, block_ms=BLOCK_MS)
         for entry in entries:
-            yield ServerSentEvent(id=str(entry.seq), event=entry.event.type, data=entry.model_dump_json())
+            yield entry
             after = entry.seq
         if any(isinstance(entry.event, CLOSING) for entry in entries):
             return
         if not entries and (await journal.state(task)).closed:
             return
+
+
+async def events(journal: Journal, task: str, after: int) -> AsyncIterator[ServerSentEvent]:
+    """Yield what `follow` does as server-sent events."""
+    async for entry in follow(journal, task, after):
+        yield ServerSentEvent(id=str(entry.seq), event=entry.event.type, data=entry.model_dump_json())

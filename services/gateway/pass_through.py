@@ -1,0 +1,62 @@
+"""Chat requests for the model itself: passed on as they are, answers passed back as they come."""
+
+from __future__ import annotations
+
+import httpx
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from atlas.errors import ModelServerError
+from services.gateway.disconnects import until_gone
+
+IDLE_TIMEOUT_S = 600.0
+CLIENT_GONE = 499
+PATH = "/v1/chat/completions"
+
+
+class PassThrough:
+    """llama-server's own chat endpoint."""
+
+    def __init__(self, base_url: str) -> None:
+        timeout = httpx.Timeout(IDLE_TIMEOUT_S, connect=5.0)
+        # No pool limit: every client that waits holds a connection, and llama-server queues them itself.
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, trust_env=False)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._http.aclose()
+
+    async def chat(self, request: Request) -> Response:
+        """Return llama-server's answer, whatever it is; closes the call to it when the client goes.
+
+        Raises:
+            ModelServerError: there is no answer.
+        """
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        call = self._http.build_request("POST", PATH, content=await request.body(), headers=headers)
+        try:
+            # A whole answer begins only when it is whole, so it is here that a client leaves.
+            answer = await until_gone(request, self._http.send(call, stream=True))
+        except httpx.HTTPError as error:
+            raise ModelServerError(f"llama-server {PATH} failed: {type(error).__name__}: {error}") from error
+        if answer is None:
+            return Response(status_code=CLIENT_GONE)
+        return _Passed(answer)
+
+
+class _Passed(StreamingResponse):
+    """An answer as it comes; the call is closed at its end, or when its client goes."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        media_type = answer.headers.get("content-type")
+        super().__init__(answer.aiter_raw(), status_code=answer.status_code, media_type=media_type)
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._answer.aclose()
