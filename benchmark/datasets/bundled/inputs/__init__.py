@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 
+from benchmark.datasets.bundled.inputs.easy import EASY
 from benchmark.datasets.bundled.inputs.first import FIRST
 from benchmark.datasets.bundled.inputs.forms import Inputs
 
-_GENERATORS = FIRST
+_GENERATORS = FIRST | EASY
 
 
 def hidden_inputs(task_id: str) -> Inputs:

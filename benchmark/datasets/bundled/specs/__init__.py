@@ -6,9 +6,10 @@ text and tests cannot disagree. The order is the file's.
 
 from __future__ import annotations
 
+from benchmark.datasets.bundled.specs.easy import EASY
 from benchmark.datasets.bundled.specs.first import FIRST
 from benchmark.datasets.bundled.specs.spec import Spec
 
 __all__ = ["SPECS", "Spec"]
 
-SPECS: tuple[Spec, ...] = FIRST
+SPECS: tuple[Spec, ...] = (*FIRST, *EASY)
