@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from atlas.contracts import Entry
+from atlas.openai_api import ChatChunk
 from atlas.policy import SUMMARIES
 
 Schema = Mapping[str, Any]
@@ -22,14 +23,16 @@ INTRODUCTION = """\
 # The REST API
 
 Generated from the code by `scripts/generate_docs.py`. A running gateway describes itself at `/docs` and
-`/openapi.json`. Bodies and answers are JSON in UTF-8; a field that is not listed is refused.
+`/openapi.json`. Bodies and answers are JSON in UTF-8; a field that is not listed is refused, but in requests
+of OpenAI's form.
 
 A gateway that listens beyond its own machine wants a key (`atlas keys create NAME`) in each request:
 `Authorization: Bearer KEY`.
 
 Errors are problem+json (RFC 9457): `title`, `status`, and a `detail` that says what to mend; 422 lists
-`errors` by field. 401: no valid key; 404: no such thing; 409: an Idempotency-Key used for something else;
-413: a body over 4 MB; 422: not what is described here; 503: Redis or the model server is away, ask again.
+`errors` by field. The OpenAI-compatible routes answer them in OpenAI's form. 401: no valid key; 404: no
+such thing; 409: an Idempotency-Key used for something else; 413: a body over 4 MB; 422: not what is
+described here; 503: Redis or the model server is away, ask again.
 """
 EXAMPLES = {
     ("post", "/v1/tasks"): """\
@@ -65,6 +68,7 @@ RANGES = (  # (lower bound, upper bound, of what)
     ("minItems", "maxItems", " items"),
 )
 LAST_TAG = "health"
+TITLES = {"openai": "OpenAI-compatible"}
 
 
 def markdown(openapi: Schema) -> str:
@@ -79,11 +83,14 @@ def markdown(openapi: Schema) -> str:
     sections = [INTRODUCTION, _contents(routes)]
     tags = dict.fromkeys(_tag(route) for _, _, route in routes)
     for tag in tags:
-        sections.append(f"## {tag.capitalize()}")
+        sections.append(f"## {TITLES.get(tag, tag.capitalize())}")
         sections += [_route(*route) for route in routes if _tag(route[2]) == tag]
+    # What is streamed is in no OpenAPI schema.
     events = TypeAdapter(Entry).json_schema(mode="serialization")
-    models = {**events["$defs"], "Entry": events, **openapi["components"]["schemas"]}
-    answered = _reached(models, [route for _, _, route in routes])
+    chunks = TypeAdapter(ChatChunk).json_schema(mode="serialization")
+    models = {**events["$defs"], **chunks["$defs"], **openapi["components"]["schemas"]}
+    models |= {"Entry": events, "ChatChunk": chunks}
+    answered = _reached(models, [chunks, *(route for _, _, route in routes)]) | {"ChatChunk"}
     sections.append("## Models")
     sections += [_model(name, models[name]) for name in sorted(answered)]
     journalled = [name for name in sorted(_reached(models, [events])) if name not in answered]
@@ -209,6 +216,8 @@ def _type(schema: Schema, *, nullable: bool = True) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     kind = str(schema.get("type", "any"))
+    if fixed := schema.get("prefixItems"):
+        return f"list of one {' and one '.join(_type(each) for each in fixed)}"
     if kind == "array":
         kind = f"list of {_type(schema.get('items', {}))}"
     elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
