@@ -1,11 +1,60 @@
-"""Cancelling tasks for certain."""
+"""Stopping what runs: tasks cancelled for certain, and a program that cleans up when it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 AGAIN_S = 0.1
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+def run_interruptible(work: Coroutine[object, object, T]) -> T:
+    """Await `work` in an event loop of its own; Ctrl-C or SIGTERM cancels it, so that it can clean up.
+
+    A second signal ends the process at once.
+
+    Raises:
+        Interrupted: when it was stopped so.
+    """
+    try:
+        return asyncio.run(_stoppable(work))
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
+async def _stoppable(work: Coroutine[object, object, T]) -> T:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    stopped = False
+
+    def unhook() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        unhook()
+        task.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if stopped:
+            raise Interrupted from None
+        raise
+    finally:
+        unhook()
 
 
 async def cancel(*tasks: asyncio.Future[Any]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from atlas.cancellation import Interrupted, run_interruptible
 from atlas.errors import AtlasError, BadInput, ConfigError, StartupError
 
 if TYPE_CHECKING:
@@ -121,35 +120,13 @@ def absent(url: str, named: bool) -> str:
 
 
 def run(work: Coroutine[object, object, T]) -> T:
-    """Await `work` in an event loop of its own; Ctrl-C or SIGTERM cancels it, so that it can clean up.
+    """Await `work`; when it was interrupted, exit with 130.
 
     Raises:
-        typer.Exit: with 130, when it was stopped so.
+        typer.Exit: when it was.
     """
     try:
-        return asyncio.run(_stoppable(work))
-    except (asyncio.CancelledError, KeyboardInterrupt):
+        return run_interruptible(work)
+    except Interrupted:
         sys.stderr.write("interrupted\n")
         raise typer.Exit(INTERRUPTED) from None
-
-
-async def _stoppable(work: Coroutine[object, object, T]) -> T:
-    """Await `work`; the first signal cancels it, a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def unhook() -> None:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-    def stop() -> None:
-        unhook()
-        task.cancel()
-
-    for number in signals:
-        loop.add_signal_handler(number, stop)
-    try:
-        return await task
-    finally:
-        unhook()

@@ -22,9 +22,8 @@ import asyncio
 import re
 import secrets
 import shlex
-import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from typing import Any, TypeVar
 import httpx
 from rich.console import Console
 
+from atlas.cancellation import Interrupted, run_interruptible
 from atlas.config import Settings, load
 from atlas.embedded.own_stack import Stack, reach
 from atlas.errors import AtlasError, InfrastructureError, StartupError
@@ -77,10 +77,6 @@ class Options:
     json: bool
     config: Path | None
     runs_dir: Path | None
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -203,13 +199,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     again = f"go on with:  {_again(argv, options.run_id)}"
     try:
         settings = load(options.config)
-        result = asyncio.run(_stoppable(measure(options, settings, err)))
+        result = run_interruptible(measure(options, settings, err))
     except AtlasError as error:
         err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
         if isinstance(error, (InfrastructureError, StartupError)):
             err.print(again, markup=False, highlight=False)
         return FAILED
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         err.print(f"interrupted; {again}", markup=False, highlight=False)
         return INTERRUPTED
     (err if options.json else Console()).print(table(result))
@@ -218,34 +214,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         print(result.model_dump_json(), flush=True)
     return WITH_ERRORS if result.errors else COMPLETE
-
-
-async def _stoppable(work: Coroutine[object, object, T]) -> T:
-    """Await `work`; SIGINT or SIGTERM cancels it, so that children are stopped; a second one ends at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        unhook()
-        task.cancel()
-
-    def unhook() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if stopped:
-            raise Interrupted from None
-        raise
-    finally:
-        unhook()
 
 
 def _measured(options: Options, policies: Iterable[Policy]) -> Policy:
