@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from atlas.api import SubmitRequest
 from atlas.cli import app as cli
+from atlas.openai_api import ChatRequest
 from benchmark.v3_runner import parse
 from services.gateway.app import create
 
@@ -106,6 +108,9 @@ def test_scripts_exist_and_can_run() -> None:
         assert os.access(REPO / script, os.X_OK), script
 
 
+BODIES: dict[str, type[BaseModel]] = {"/v1/tasks": SubmitRequest, "/v1/chat/completions": ChatRequest}
+
+
 def test_rest_examples_are_served() -> None:
     text = "\n".join(d.read_text() for d in DOCUMENTS)
     routes = {
@@ -113,10 +118,10 @@ def test_rest_examples_are_served() -> None:
     }
     for path in re.findall(r"localhost:8400(/v1/[\w/-]+)", text):
         assert path in routes, path
-    bodies = re.findall(r"localhost:8400/v1/tasks [^\n]*-d '(\{.*?\})'", text, re.DOTALL)
-    assert bodies
-    for body in bodies:
-        SubmitRequest.model_validate_json(body)
+    sent = re.findall(r"localhost:8400(/v1/\S+) [^\n]*-d '(\{.*?\})'", text, re.DOTALL)
+    assert {path for path, _ in sent} == BODIES.keys()
+    for path, body in sent:
+        BODIES[path].model_validate_json(body)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
