@@ -68,9 +68,9 @@ def test_slow_programs_pass_small_tests_and_are_too_slow_on_the_largest() -> Non
 def test_mix() -> None:
     tasks = list(TASKS.values())
     kinds = [t.problem.kind for t in tasks]
-    assert (kinds.count("stdin"), kinds.count("function")) == (11, 8)
+    assert (kinds.count("stdin"), kinds.count("function")) == (14, 11)
     levels = [t.difficulty for t in tasks]
-    assert [levels.count(d) for d in ("easy", "medium", "hard")] == [11, 5, 3]
+    assert [levels.count(d) for d in ("easy", "medium", "hard")] == [11, 11, 3]
     assert sorted(levels[:8]) == ["easy"] * 5 + ["medium"] * 3
     assert {"stdin", "function"} == set(kinds[:8])
 

@@ -10,8 +10,9 @@ import random
 from benchmark.datasets.bundled.inputs.easy import EASY
 from benchmark.datasets.bundled.inputs.first import FIRST
 from benchmark.datasets.bundled.inputs.forms import Inputs
+from benchmark.datasets.bundled.inputs.medium import MEDIUM
 
-_GENERATORS = FIRST | EASY
+_GENERATORS = FIRST | EASY | MEDIUM
 
 
 def hidden_inputs(task_id: str) -> Inputs:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from benchmark.datasets.bundled.specs.easy import EASY
 from benchmark.datasets.bundled.specs.first import FIRST
+from benchmark.datasets.bundled.specs.medium import MEDIUM
 from benchmark.datasets.bundled.specs.spec import Spec
 
 __all__ = ["SPECS", "Spec"]
 
-SPECS: tuple[Spec, ...] = (*FIRST, *EASY)
+SPECS: tuple[Spec, ...] = (*FIRST, *EASY, *MEDIUM)

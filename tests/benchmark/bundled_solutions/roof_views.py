@@ -1,0 +1,12 @@
+from typing import List
+
+
+class Solution:
+    def roofViews(self, heights: List[int]) -> int:
+        total = 0
+        waiting = []  # houses whose first higher one has not come yet, never rising
+        for i, height in enumerate(heights):
+            while waiting and heights[waiting[-1]] < height:
+                total += i - waiting.pop()
+            waiting.append(i)
+        return total + sum(len(heights) - 1 - i for i in waiting)
