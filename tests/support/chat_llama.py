@@ -18,7 +18,7 @@ WORDS = ("one ", "two ", "three")
 class ChatLlama:
     """Served under the alias `smol`.
 
-    `bodies` are the requests it was sent, byte for byte. Each word of a stream after the first waits for `go`,
+    `bodies` are the requests it was sent, byte for byte. A stream's words after the first wait for `go`,
     and so does a whole answer; `left` is set when a client goes before its answer is whole.
     """
 
