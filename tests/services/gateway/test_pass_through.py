@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
+from starlette.requests import ClientDisconnect
 
 from atlas.api_keys import ApiKeys
 from atlas.config import Settings
@@ -122,6 +123,37 @@ async def test_when_the_client_of_a_stream_goes_the_call_is_closed(
     assert not llama.left.is_set()
     await stream.close()
     await asyncio.wait_for(llama.left.wait(), 10)
+
+
+async def test_the_call_is_closed_under_servers_that_tell_it_by_an_error(
+    redis_url: str, llama_address: str, llama: ChatLlama
+) -> None:
+    """ASGI 2.4: `send` raises OSError when the client is gone (uvicorn is of 2.3)."""
+    app = create(Settings(redis_url=redis_url, llama_url=llama_address))
+    body = json.dumps({"model": "smol", "messages": ASK, "stream": True}).encode()
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "server": ("gateway.sock", None),
+    }
+    incoming = iter([{"type": "http.request", "body": body}])
+
+    async def receive() -> dict[str, Any]:
+        return next(incoming, None) or await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the client has gone")
+
+    async with app.router.lifespan_context(app):
+        with pytest.raises(ClientDisconnect) as caught:
+            await app(scope, receive, send)
+        await asyncio.wait_for(llama.left.wait(), 10)
+        assert caught.tb, "closed while the error still holds the answer, not when it is collected"
 
 
 async def test_when_a_client_that_waits_goes_the_call_is_closed(
