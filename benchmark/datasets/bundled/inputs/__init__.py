@@ -10,9 +10,10 @@ import random
 from benchmark.datasets.bundled.inputs.easy import EASY
 from benchmark.datasets.bundled.inputs.first import FIRST
 from benchmark.datasets.bundled.inputs.forms import Inputs
+from benchmark.datasets.bundled.inputs.hard import HARD
 from benchmark.datasets.bundled.inputs.medium import MEDIUM
 
-_GENERATORS = FIRST | EASY | MEDIUM
+_GENERATORS = FIRST | EASY | MEDIUM | HARD
 
 
 def hidden_inputs(task_id: str) -> Inputs:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from benchmark.datasets.bundled.specs.easy import EASY
 from benchmark.datasets.bundled.specs.first import FIRST
+from benchmark.datasets.bundled.specs.hard import HARD
 from benchmark.datasets.bundled.specs.medium import MEDIUM
 from benchmark.datasets.bundled.specs.spec import Spec
 
 __all__ = ["SPECS", "Spec"]
 
-SPECS: tuple[Spec, ...] = (*FIRST, *EASY, *MEDIUM)
+SPECS: tuple[Spec, ...] = (*FIRST, *EASY, *MEDIUM, *HARD)
