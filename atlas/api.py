@@ -7,18 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from atlas.contracts import (
-    AnyCommand,
-    Contract,
-    Entry,
-    Evidence,
-    Priority,
-    Problem,
-    TaskCancelled,
-    TaskDecided,
-    TaskFailed,
-    Usage,
-)
+from atlas.contracts import AnyCommand, Contract, Evidence, Priority, Problem, Usage
+from atlas.events import Entry, TaskCancelled, TaskDecided, TaskFailed
 from atlas.policy import Part, Policy, missing
 from atlas.state import TaskState, fold
 

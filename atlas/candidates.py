@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Choice, Perspective, Problem, SamplingParams
+from atlas.contracts import MAX_CODE_CHARS, Candidate, Perspective, Problem, SamplingParams
+from atlas.events import Choice
 from atlas.extract import program
 
 

@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from atlas.contracts import Entry
+from atlas.events import Entry
 from atlas.story import Step, Story, tokens
 
 STYLES = {"plain": "", "good": "green", "bad": "yellow", "faint": "dim"}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from atlas.api import TaskView
     from atlas.config import Settings
-    from atlas.contracts import Entry
+    from atlas.events import Entry
 
 SHORT_ID = 8
 COLOURS = {"running": "cyan", "decided": "green", "failed": "red", "cancelled": "yellow"}

@@ -21,8 +21,8 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from atlas.api import DeadLetter, DeadLetterList, StackStatus, SubmitRequest, TaskList, TaskView
-from atlas.contracts import CLOSING, Entry, Pins, TaskSubmitted
 from atlas.errors import BadInput, Conflict, InfrastructureError, NotFound, StartupError
+from atlas.events import CLOSING, Entry, Pins, TaskSubmitted
 from atlas.policy import Policy
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
-from atlas.contracts import Choice, Contract, LogprobSummary, SamplingParams, Usage
+from atlas.contracts import Contract, LogprobSummary, SamplingParams, Usage
 from atlas.errors import ModelServerError
+from atlas.events import Choice
 
 LOGPROB_FLOOR = -100.0  # the server reports -inf for tokens a sampler forced; a mean needs a number
 Message = Mapping[str, str]

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from atlas.contracts import Choice, LogprobSummary, Usage
+from atlas.contracts import LogprobSummary, Usage
+from atlas.events import Choice
 from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens
 
 Script = Callable[[CompletionRequest], str]

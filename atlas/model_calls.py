@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from atlas.contracts import ModelCallFinished
 from atlas.errors import BudgetSpent
+from atlas.events import ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.pipeline import tokens_left
 from atlas.state import TaskState

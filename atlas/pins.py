@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.contracts import Pins
+from atlas.events import Pins
 from atlas.llama import ModelServer
 from atlas.pipeline import PIPELINE_VERSION
 from atlas.prompts import PROMPTS_SHA256

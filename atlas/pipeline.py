@@ -18,10 +18,7 @@ from dataclasses import dataclass
 from atlas.contracts import (
     PERSPECTIVES,
     AnyCommand,
-    AnyEvent,
     Candidate,
-    CommandsIssued,
-    CommandsRevoked,
     Energy,
     Execute,
     Generate,
@@ -29,8 +26,8 @@ from atlas.contracts import (
     Repair,
     Score,
     Select,
-    TaskFailed,
 )
+from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
 from atlas.state import TaskState, apply
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import TypeVar
 
-from atlas.contracts import (
+from atlas.contracts import Candidate, Execution, Plan, Usage
+from atlas.errors import AtlasError
+from atlas.events import (
     ANSWERS,
     AnyEvent,
-    Candidate,
     CandidateGenerated,
     CandidateScored,
     CommandFailed,
@@ -22,18 +23,14 @@ from atlas.contracts import (
     CommandsRevoked,
     DeadlineReached,
     Entry,
-    Execution,
     ExecutionFinished,
     ModelCallFinished,
-    Plan,
     PlanMade,
     TaskCancelled,
     TaskDecided,
     TaskFailed,
     TaskSubmitted,
-    Usage,
 )
-from atlas.errors import AtlasError
 
 K = TypeVar("K")
 V = TypeVar("V")

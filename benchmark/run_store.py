@@ -23,8 +23,9 @@ from pydantic import Field, ValidationError
 
 from atlas.api import TaskView
 from atlas.checkers import Checker
-from atlas.contracts import Contract, Pins, Usage, Verdict
+from atlas.contracts import Contract, Usage, Verdict
 from atlas.errors import Conflict, InfrastructureError
+from atlas.events import Pins
 from atlas.files import sync_directory, take_lock
 from atlas.policy import Policy
 from benchmark.tasks import Task

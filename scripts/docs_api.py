@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from atlas.contracts import Entry
+from atlas.events import Entry
 from atlas.openai_api import ChatChunk
 from atlas.policy import SUMMARIES
 

@@ -14,14 +14,7 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from atlas.api import TaskView
-from atlas.contracts import (
-    AnyEvent,
-    CandidateGenerated,
-    CandidateScored,
-    Entry,
-    ExecutionFinished,
-    TaskDecided,
-)
+from atlas.events import AnyEvent, CandidateGenerated, CandidateScored, Entry, ExecutionFinished, TaskDecided
 from atlas.openai_api import AtlasAnswer, ChatChunk, ChatUsage, ChunkChoice, Delta, Stage
 from services.gateway.chat import answer, completion_id, content, failure, usage_of
 from services.gateway.openai_errors import openai_error

@@ -7,7 +7,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from atlas.contracts import DeadlineReached
+from atlas.events import DeadlineReached
 from atlas.journal import Journal
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 from sse_starlette import ServerSentEvent
 
-from atlas.contracts import CLOSING, Entry
 from atlas.errors import BadInput
+from atlas.events import CLOSING, Entry
 from atlas.journal import Journal
 
 BLOCK_MS = 2_000

@@ -6,8 +6,8 @@ import hashlib
 import uuid
 
 from atlas.api import SubmitRequest, TaskList, TaskView, view
-from atlas.contracts import TaskCancelled, TaskSubmitted
 from atlas.errors import Conflict, NotFound
+from atlas.events import TaskCancelled, TaskSubmitted
 from atlas.journal import Journal
 from atlas.llama import ModelServer
 from atlas.pins import current_pins

@@ -7,8 +7,9 @@ seen a hidden test; agreement on generated inputs comes with its own issue.
 
 from __future__ import annotations
 
-from atlas.contracts import Basis, Candidate, Energy, Evidence, TaskDecided
+from atlas.contracts import Basis, Candidate, Energy, Evidence
 from atlas.errors import BadInput
+from atlas.events import TaskDecided
 from atlas.pipeline import programs, survivors
 from atlas.state import TaskState
 

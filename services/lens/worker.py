@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from atlas.contracts import AnyEvent, CandidateScored, Score, Select
+from atlas.contracts import Score, Select
+from atlas.events import AnyEvent, CandidateScored
 from atlas.worker import Context
 from services.lens.energy import score
 from services.lens.selection import select

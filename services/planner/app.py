@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 
 from atlas.config import Settings
-from atlas.contracts import Candidate, Contract, Generate, MakePlans, Plan, Problem, TaskSubmitted
+from atlas.contracts import Candidate, Contract, Generate, MakePlans, Plan, Problem
+from atlas.events import TaskSubmitted
 from atlas.llama import ModelServer
 from atlas.pins import current_pins
 from atlas.policy import Policy

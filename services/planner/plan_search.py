@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationError
 
-from atlas.contracts import Contract, MakePlans, Plan, PlanMade, SamplingParams
+from atlas.contracts import Contract, MakePlans, Plan, SamplingParams
 from atlas.errors import BadOutput
+from atlas.events import PlanMade
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from atlas.candidates import candidate
-from atlas.contracts import CandidateGenerated, Generate, SamplingParams
+from atlas.contracts import Generate, SamplingParams
 from atlas.errors import BudgetSpent
+from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from atlas.contracts import AnyEvent, Generate, MakePlans
+from atlas.contracts import Generate, MakePlans
+from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
 from services.planner.plan_search import make_plans

@@ -17,9 +17,9 @@ from atlas.contracts import (
     Problem,
     Repair,
     SamplingParams,
-    TaskSubmitted,
     Usage,
 )
+from atlas.events import TaskSubmitted
 from atlas.llama import ModelServer
 from atlas.pins import current_pins
 from atlas.policy import Policy

@@ -9,8 +9,9 @@ sees its program and the public examples it fails, with what came out instead; n
 from __future__ import annotations
 
 from atlas.candidates import candidate
-from atlas.contracts import CandidateGenerated, Contract, Repair, SamplingParams, Verdict
+from atlas.contracts import Contract, Repair, SamplingParams, Verdict
 from atlas.errors import BadOutput
+from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from atlas.contracts import AnyEvent, Repair
+from atlas.contracts import Repair
+from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
 from services.repair.pr_cot import repair

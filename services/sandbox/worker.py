@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from atlas.contracts import AnyEvent, Execute, Execution, ExecutionFinished, Verdict
+from atlas.contracts import Execute, Execution, Verdict
 from atlas.errors import ExecutorError
+from atlas.events import AnyEvent, ExecutionFinished
 from atlas.executor import Executor
 from atlas.judge import judge
 from atlas.state import TaskState

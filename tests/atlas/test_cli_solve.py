@@ -21,8 +21,8 @@ from atlas.api import SubmitRequest, TaskView
 from atlas.cli import app
 from atlas.cli_solve import exit_code
 from atlas.cli_story import Stages
-from atlas.contracts import Entry
 from atlas.errors import BadInput
+from atlas.events import Entry
 from atlas.problem_file import request_of
 from tests.support.small_stack import SmallStack, program, small_stack
 

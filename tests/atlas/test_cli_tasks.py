@@ -19,8 +19,9 @@ from atlas.api import SubmitRequest
 from atlas.cli import app
 from atlas.cli_tasks import age
 from atlas.client import Gateway, GatewayRefused
-from atlas.contracts import Entry, Example, Problem
+from atlas.contracts import Example, Problem
 from atlas.errors import BadInput, NotFound
+from atlas.events import Entry
 from atlas.journal import Delivery, Journal
 from atlas.redis_client import connect
 from tests.support.scripted_gateway import Answer, ScriptedGateway, problem

@@ -11,14 +11,8 @@ from histories import Pick, answer, model_call, picking, plainest, submission, s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from atlas.contracts import (
-    PRIORITIES,
-    SERVICES,
-    CommandFailed,
-    DeadlineReached,
-    TaskCancelled,
-    TaskSubmitted,
-)
+from atlas.contracts import PRIORITIES, SERVICES
+from atlas.events import CommandFailed, DeadlineReached, TaskCancelled, TaskSubmitted
 from atlas.journal import BLOB_OVER_BYTES, Delivery, Journal, Outcome
 from atlas.policy import FULL, A
 from atlas.redis_client import connect

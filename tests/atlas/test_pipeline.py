@@ -9,30 +9,32 @@ from hypothesis import strategies as st
 
 from atlas.contracts import (
     PERSPECTIVES,
-    AnyEvent,
     Candidate,
+    Energy,
+    Execute,
+    Execution,
+    Generate,
+    MakePlans,
+    Plan,
+    Repair,
+    Select,
+    TestResult,
+    Verdict,
+)
+from atlas.events import (
+    AnyEvent,
     CandidateGenerated,
     CandidateScored,
     CommandFailed,
     CommandsIssued,
     CommandsRevoked,
     DeadlineReached,
-    Energy,
-    Execute,
-    Execution,
     ExecutionFinished,
-    Generate,
-    MakePlans,
-    Plan,
     PlanMade,
-    Repair,
-    Select,
     TaskCancelled,
     TaskDecided,
     TaskFailed,
     TaskSubmitted,
-    TestResult,
-    Verdict,
 )
 from atlas.pipeline import LEAST_TOKENS, advance, decide, survivors, tokens_left
 from atlas.policy import FULL, A, Part, Policy

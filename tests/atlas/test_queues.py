@@ -9,7 +9,8 @@ from histories import submission
 
 from atlas import queues
 from atlas.api import QueueStatus
-from atlas.contracts import SERVICES, TaskCancelled
+from atlas.contracts import SERVICES
+from atlas.events import TaskCancelled
 from atlas.journal import Journal
 from atlas.policy import A
 from atlas.queues import dead_letters, open_tasks, queue_status

@@ -7,17 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.api import view
-from atlas.contracts import (
+from atlas.contracts import Evidence, Example, Problem
+from atlas.events import (
     AnyEvent,
     CommandFailed,
     CommandsIssued,
     CommandsRevoked,
     DeadlineReached,
     Entry,
-    Evidence,
-    Example,
     Pins,
-    Problem,
     TaskCancelled,
     TaskFailed,
     TaskSubmitted,

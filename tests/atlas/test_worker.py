@@ -8,8 +8,9 @@ import pytest
 from histories import submission
 from worker_bench import Bench, Probe, StreamingServer, new_bench, plain, solver, within
 
-from atlas.contracts import Generate, TaskCancelled, TaskDecided
+from atlas.contracts import Generate
 from atlas.errors import BadInput
+from atlas.events import TaskCancelled, TaskDecided
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import A, Policy
 from atlas.worker import direct

@@ -10,8 +10,9 @@ from histories import answer, plainest, submission
 from worker_bench import Bench, HastyJournal, Probe, new_bench, plain, within
 
 from atlas import worker as worker_module
-from atlas.contracts import AnyEvent, Command, CommandFailed, TaskFailed
+from atlas.contracts import Command
 from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError, NotFound
+from atlas.events import AnyEvent, CommandFailed, TaskFailed
 from atlas.policy import A
 from atlas.worker import MAX_DELIVERIES, Context, Worker
 

@@ -11,7 +11,7 @@ from histories import answer, plainest, submission
 from worker_bench import LEASE_S, Bench, Probe, new_bench, plain, solver, within
 
 from atlas import worker as worker_module
-from atlas.contracts import AnyEvent, ExecutionFinished, TaskDecided
+from atlas.events import AnyEvent, ExecutionFinished, TaskDecided
 from atlas.journal import Outcome
 from atlas.llama import CompletionRequest, CompletionResult, OnTokens
 from atlas.llama_fake import FakeModelServer

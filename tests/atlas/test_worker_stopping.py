@@ -9,7 +9,7 @@ from histories import submission
 from worker_bench import Bench, Probe, StreamingServer, new_bench, solver, within
 
 from atlas import worker as worker_module
-from atlas.contracts import AnyEvent, CommandsRevoked, DeadlineReached, TaskCancelled
+from atlas.events import AnyEvent, CommandsRevoked, DeadlineReached, TaskCancelled
 from atlas.journal import Journal, Outcome
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import A, Policy

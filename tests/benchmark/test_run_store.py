@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from atlas.contracts import Example, Pins, Problem, Usage
+from atlas.contracts import Example, Problem, Usage
 from atlas.errors import Conflict, InfrastructureError
+from atlas.events import Pins
 from atlas.policy import FULL, A
 from benchmark import run_store
 from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256, file_name, write_atomic

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from atlas.contracts import ANSWERS, CLOSING, CandidateGenerated, Entry, ModelCallFinished
+from atlas.events import ANSWERS, CLOSING, CandidateGenerated, Entry, ModelCallFinished
 from atlas.state import InvalidHistory, TaskState, fold
 from tests.chaos.request_log import Request, content_key
 

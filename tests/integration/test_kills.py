@@ -18,7 +18,8 @@ import pytest
 
 from atlas.api import SubmitRequest, TaskView
 from atlas.client import Gateway
-from atlas.contracts import Entry, Example, Problem
+from atlas.contracts import Example, Problem
+from atlas.events import Entry
 from atlas.models import ModelFile
 from atlas.policy import Policy
 from atlas.state import TaskState, fold

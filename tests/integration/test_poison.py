@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from atlas.contracts import Example, Pins, Problem, TaskFailed, TaskSubmitted
+from atlas.contracts import Example, Problem
 from atlas.dead_letters import DeadLetters
+from atlas.events import Pins, TaskFailed, TaskSubmitted
 from atlas.journal import Journal
 from atlas.policy import Policy
 from atlas.redis_client import connect

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from atlas.cancellation import cancel
-from atlas.contracts import Pins, Problem, TaskFailed, TaskSubmitted
+from atlas.contracts import Problem
+from atlas.events import Pins, TaskFailed, TaskSubmitted
 from atlas.journal import Journal
 from atlas.policy import A
 from atlas.redis_client import connect

@@ -8,27 +8,23 @@ from hypothesis import strategies as st
 
 from atlas.contracts import (
     Candidate,
-    CandidateGenerated,
     Energy,
     EnergyScore,
     Example,
     Execution,
-    ExecutionFinished,
     Generate,
     LogprobSummary,
-    Pins,
     Problem,
     SamplingParams,
     Score,
     Select,
-    TaskDecided,
-    TaskSubmitted,
     TestResult,
     Unavailable,
     Usage,
     Verdict,
 )
 from atlas.errors import BadInput
+from atlas.events import CandidateGenerated, ExecutionFinished, Pins, TaskDecided, TaskSubmitted
 from atlas.pipeline import advance
 from atlas.policy import Policy
 from atlas.state import TaskState

@@ -10,18 +10,9 @@ from typing import Any
 
 import pytest
 
-from atlas.contracts import (
-    MAX_CODE_CHARS,
-    Candidate,
-    CandidateGenerated,
-    Example,
-    Generate,
-    MakePlans,
-    Pins,
-    Problem,
-    TaskSubmitted,
-)
+from atlas.contracts import MAX_CODE_CHARS, Candidate, Example, Generate, MakePlans, Problem
 from atlas.errors import BadOutput
+from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.journal import Delivery, Journal
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
 from atlas.llama_fake import FakeModelServer

@@ -11,19 +11,17 @@ from atlas.config import Settings
 from atlas.contracts import (
     PERSPECTIVES,
     Candidate,
-    CandidateGenerated,
     Example,
     Execution,
-    Pins,
     Problem,
     Repair,
     SamplingParams,
-    TaskSubmitted,
     TestResult,
     Usage,
     Verdict,
 )
 from atlas.errors import BadOutput, BudgetSpent
+from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import LEAST_TOKENS

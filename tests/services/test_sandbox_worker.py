@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from atlas.contracts import (
-    Candidate,
-    CandidateGenerated,
-    Example,
-    Execute,
-    ExecutionFinished,
-    Pins,
-    Problem,
-    SamplingParams,
-    Select,
-    TaskSubmitted,
-    Usage,
-    Verdict,
-)
+from atlas.contracts import Candidate, Example, Execute, Problem, SamplingParams, Select, Usage, Verdict
 from atlas.errors import ExecutorError
+from atlas.events import CandidateGenerated, ExecutionFinished, Pins, TaskSubmitted
 from atlas.executor import Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.pipeline import advance

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas.contracts import PERSPECTIVES, Example, Pins, Problem, TaskDecided, TaskSubmitted
+from atlas.contracts import PERSPECTIVES, Example, Problem
+from atlas.events import Pins, TaskDecided, TaskSubmitted
 from atlas.executor import Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest

@@ -17,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 
 from atlas.api import CommandFailure, SubmitRequest, TaskView
-from atlas.contracts import Entry, Pins, TaskCancelled, TaskSubmitted, Usage
+from atlas.contracts import Usage
+from atlas.events import Entry, Pins, TaskCancelled, TaskSubmitted
 from atlas.policy import POLICIES, Policy
 
 RIGHT = "print(1)"

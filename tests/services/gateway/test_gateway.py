@@ -13,7 +13,7 @@ import redis
 from httpx_sse import aconnect_sse
 
 from atlas.config import Settings
-from atlas.contracts import DeadlineReached
+from atlas.events import DeadlineReached
 from atlas.journal import Journal
 from atlas.policy import POLICIES
 from atlas.problem_json import MAX_BODY_BYTES

@@ -1,0 +1,187 @@
+"""Events: what a task's journal is made of. Each is a fact; nothing is ever edited, only appended to.
+
+Times are seconds, log-probabilities natural logs, as in `atlas.contracts`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from atlas.contracts import (
+    Candidate,
+    Contract,
+    EnergyScore,
+    Evidence,
+    Execution,
+    LogprobSummary,
+    Plan,
+    Priority,
+    Problem,
+    SamplingParams,
+    Usage,
+)
+from atlas.policy import Policy
+
+
+class Event(Contract):
+    """A fact in a task's journal. `command` names the command it belongs to, if any."""
+
+    command: str | None = None
+
+
+class Pins(Contract):
+    """Everything learned or versioned that decides a task's course, fixed when it is submitted."""
+
+    pipeline: str
+    prompts_sha256: str
+    model: str
+    lens_weights: str | None = None
+
+
+class TaskSubmitted(Event):
+    """The first event of every journal."""
+
+    type: Literal["TaskSubmitted"] = "TaskSubmitted"
+    problem: Problem
+    policy: Policy
+    pins: Pins
+    priority: Priority = "p1"
+    deadline_s: float = Field(gt=0, le=86_400)
+
+
+class CommandsIssued(Event):
+    """These commands were put on their queues."""
+
+    type: Literal["CommandsIssued"] = "CommandsIssued"
+    ids: tuple[str, ...]
+
+
+class CommandsRevoked(Event):
+    """These open commands are no longer wanted; a late answer is dropped, its tokens counted."""
+
+    type: Literal["CommandsRevoked"] = "CommandsRevoked"
+    ids: tuple[str, ...]
+
+
+class CommandFailed(Event):
+    """A command has no result: bad model output, a refused call, an error in a handler, or a poison pill."""
+
+    type: Literal["CommandFailed"] = "CommandFailed"
+    reason: Literal["bad_output", "refused", "handler_error", "poisoned"]
+    detail: str = Field(default="", max_length=2_000)
+
+    @property
+    def infrastructure(self) -> bool:
+        """Whether the machinery failed rather than the model."""
+        return self.reason != "bad_output"
+
+
+class Choice(Contract):
+    """One of the n completions of a call."""
+
+    text: str
+    usage: Usage
+    finish: Literal["stop", "length"]
+    logprob: LogprobSummary | None = None
+
+
+class ModelCallFinished(Event):
+    """One model call, whole: replayable by content, never made again once recorded."""
+
+    type: Literal["ModelCallFinished"] = "ModelCallFinished"
+    call: str
+    prompt: str
+    sampling: SamplingParams
+    schema_sha256: str | None = None
+    choices: tuple[Choice, ...]
+    slot: int | None = None
+    server_s: float = Field(ge=0, description="prompt and generation time as llama-server reports it")
+
+
+class PlanMade(Event):
+    """Answers MakePlans."""
+
+    type: Literal["PlanMade"] = "PlanMade"
+    plans: tuple[Plan, ...]
+
+
+class CandidateGenerated(Event):
+    """Answers Generate or Repair (one event per candidate)."""
+
+    type: Literal["CandidateGenerated"] = "CandidateGenerated"
+    candidate: Candidate
+
+
+class CandidateScored(Event):
+    """Answers Score."""
+
+    type: Literal["CandidateScored"] = "CandidateScored"
+    candidate: str
+    energy: EnergyScore
+
+
+class ExecutionFinished(Event):
+    """Answers Execute."""
+
+    type: Literal["ExecutionFinished"] = "ExecutionFinished"
+    candidate: str
+    execution: Execution
+
+
+class DeadlineReached(Event):
+    """The task's time is up: what there is must do."""
+
+    type: Literal["DeadlineReached"] = "DeadlineReached"
+
+
+class TaskDecided(Event):
+    """Answers Select and ends the task: exactly one program (promise 2, *one submission*)."""
+
+    type: Literal["TaskDecided"] = "TaskDecided"
+    candidate: str
+    evidence: Evidence
+
+
+class TaskFailed(Event):
+    """Ends the task without a program. `infrastructure`: the machinery failed, not the model."""
+
+    type: Literal["TaskFailed"] = "TaskFailed"
+    reason: str
+    infrastructure: bool
+
+
+class TaskCancelled(Event):
+    """Ends the task because its owner said so."""
+
+    type: Literal["TaskCancelled"] = "TaskCancelled"
+
+
+AnyEvent = Annotated[
+    TaskSubmitted
+    | CommandsIssued
+    | CommandsRevoked
+    | CommandFailed
+    | ModelCallFinished
+    | PlanMade
+    | CandidateGenerated
+    | CandidateScored
+    | ExecutionFinished
+    | DeadlineReached
+    | TaskDecided
+    | TaskFailed
+    | TaskCancelled,
+    Field(discriminator="type"),
+]
+
+CLOSING = (TaskDecided, TaskFailed, TaskCancelled)
+ANSWERS = (PlanMade, CandidateGenerated, CandidateScored, ExecutionFinished, CommandFailed, TaskDecided)
+
+
+class Entry(Contract):
+    """A journalled event: `seq` counts from 1 without gaps, `time` is Redis's clock in seconds."""
+
+    seq: int
+    time: float
+    event: AnyEvent
