@@ -24,8 +24,8 @@ from tests.chaos.schedule import TARGETS, schedule
 from tests.chaos.verdict import different, duplicated, lost, repeated_calls
 
 ABOUT = f"""Run the same tasks twice, on stacks of their own (`atlas up --processes`) with a scripted model
-server: once in peace, and once while processes are killed with -9 at random moments, drawn from the seed among
-{", ".join(TARGETS)} (`atlas up` itself).
+server: once in peace, and once while processes are killed with -9 at random moments, drawn from the seed
+among {", ".join(TARGETS)} (`atlas up` itself).
 Then compare how the tasks ended, and count what went wrong."""
 EXAMPLES = """examples:
   python -m tests.chaos                                    10 tasks, 20 kills
