@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import httpx
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -9,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from atlas.errors import ModelServerError
 from services.gateway.disconnects import until_gone
+
+log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT_S = 600.0
 CLIENT_GONE = 499
@@ -47,7 +51,11 @@ class PassThrough:
 
 
 class _Passed(StreamingResponse):
-    """An answer as it comes; the call is closed at its end, or when its client goes."""
+    """An answer as it comes; the call is closed at its end, or when its client goes.
+
+    One that breaks off is broken off too (the server closes a connection whose answer is not whole), so that
+    no client takes it for whole.
+    """
 
     def __init__(self, answer: httpx.Response) -> None:
         media_type = answer.headers.get("content-type")
@@ -58,5 +66,7 @@ class _Passed(StreamingResponse):
         """Send it."""
         try:
             await super().__call__(scope, receive, send)
+        except httpx.HTTPError as error:
+            log.warning("llama-server broke off an answer: %s: %s", type(error).__name__, error)
         finally:
             await self._answer.aclose()

@@ -18,6 +18,7 @@ from atlas.config import Settings
 from atlas.policy import POLICIES
 from atlas.redis_client import connect
 from services.gateway.app import create
+from tests.atlas.scripted_llama import Connection, Scripted
 from tests.support.chat_llama import WORDS, ChatLlama
 from tests.support.gateway_bench import served
 
@@ -165,6 +166,32 @@ async def test_when_a_client_that_waits_goes_the_call_is_closed(
     assert not llama.left.is_set()
     asking.cancel()
     await asyncio.wait_for(llama.left.wait(), 10)
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_whole(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks_off(connection: Connection) -> None:
+        if connection.path == "/props":
+            await connection.answer(200, {"model_alias": "smol"})
+            return
+        await connection.begin()
+        await connection.send({"choices": []})
+
+    server = Scripted()
+    server.script = breaks_off
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    llama_url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    body = {"model": "smol", "messages": ASK, "stream": True}
+    async with (
+        served(create(Settings(redis_url=redis_url, llama_url=llama_url))) as url,
+        httpx.AsyncClient() as c,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await c.post(f"{url}/v1/chat/completions", json=body)
+    listening.close()
+    assert "llama-server broke off an answer" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 # ---------------------------------------------------------------- keys
