@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import shutil
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from atlas.cancellation import Interrupted, run_interruptible
 from atlas.errors import AtlasError
 from tests.chaos import problems
 from tests.chaos.run import Run, run
@@ -33,7 +33,7 @@ EXAMPLES = """examples:
   python -m tests.chaos --json | tail -n 1 | jq .lost      one JSON object, the last line
 
 exit codes: 0 nothing was different, lost, duplicated, repeated or left, and all kills took place; 1 something
-was (the logs are kept; stderr says where), or it could not run; 2 wrong arguments"""
+was (the logs are kept; stderr says where), or it could not run; 2 wrong arguments; 130 interrupted"""
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = Path(tempfile.mkdtemp(prefix="atlas-chaos-"))
     logging.basicConfig(filename=directory / "chaos.log", level="INFO", format="%(asctime)s %(message)s")
     try:
-        result = asyncio.run(both(options.tasks, options.kills, options.seed, directory, console))
+        result = run_interruptible(both(options.tasks, options.kills, options.seed, directory, console))
     except (AtlasError, ValueError) as error:
         console.print(f"could not run: {error} (logs: {directory})", style="red", markup=False)
         return 1
+    except Interrupted:
+        console.print(f"interrupted (logs: {directory})", markup=False)
+        return 130
     clean = result.clean(options.kills)
     if clean:
         shutil.rmtree(directory)

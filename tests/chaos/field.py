@@ -20,7 +20,7 @@ from atlas.embedded.process import Child
 from atlas.embedded.stack import RAPID_FAILURES, RAPID_WINDOW_S
 from atlas.errors import InfrastructureError
 from tests.chaos.request_log import Request, read
-from tests.chaos.schedule import MODEL, STACK, TARGETS
+from tests.chaos.schedule import MODEL, STACK, TARGETS, Killed
 from tests.support.stack_process import free_ports
 
 REPO = Path(__file__).parents[2]
@@ -53,9 +53,9 @@ class Field:
         return read(self._log)
 
     @property
-    def kills(self) -> list[float]:
-        """When there was a kill (seconds of the machine's clock)."""
-        return sorted(time_ for times in self._killed.values() for time_ in times)
+    def kills(self) -> list[Killed]:
+        """What has been killed so far."""
+        return [Killed(target, time_) for target, times in self._killed.items() for time_ in times]
 
     async def start(self) -> None:
         """Start everything and wait until it is ready.
@@ -72,6 +72,10 @@ class Field:
                     raise InfrastructureError(f"the stack does not get ready; logs: {self.directory}")
                 await asyncio.sleep(POLL_S)
         self.look()
+
+    def gave_up(self) -> str | None:
+        """How the stack ended, if it did by itself (one that we kill is started again in the same step)."""
+        return None if self._stack is None or self._stack.alive else self._stack.ended()
 
     async def kill(self, target: str) -> None:
         """kill -9 one process, once it is there and this would not look like a crash loop."""
@@ -134,10 +138,7 @@ class Field:
             self._model.stop()
         psutil.wait_procs(self._family, timeout=5)
         left = [process for process in {*self._family, *self._mentioned()} if _lives(process)]
-        commands = [" ".join(process.cmdline()) for process in left]
-        for process in left:
-            process.kill()
-        return commands
+        return [_ended(process) for process in left]
 
     def _mentioned(self) -> set[psutil.Process]:
         """Processes with our directory in their command or environment."""
@@ -176,3 +177,13 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _ended(process: psutil.Process) -> str:
+    """Kill what is left; return its command line."""
+    try:
+        command = " ".join(process.cmdline())
+        process.kill()
+    except psutil.NoSuchProcess:
+        return f"pid {process.pid}, which ended just now"
+    return command

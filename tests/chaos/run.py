@@ -14,22 +14,23 @@ from atlas.client import Gateway
 from atlas.errors import InfrastructureError
 from tests.chaos.field import POLL_S, Field
 from tests.chaos.request_log import Request
-from tests.chaos.schedule import Kill
+from tests.chaos.schedule import Kill, Killed
 from tests.chaos.verdict import Ended
 
 log = logging.getLogger(__name__)
 
 LIMIT_S = 180.0
 LIMIT_PER_KILL_S = 20.0  # a lease of 15 s, and a start
+READING_S = 20.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of it; `kills`: their times, `left`: command lines of what still ran after the end."""
+    """What came of it; `left`: command lines of what still ran after the end."""
 
     tasks: Mapping[str, Ended]
     requests: Sequence[Request]
-    kills: Sequence[float]
+    kills: Sequence[Killed]
     left: Sequence[str]
 
 
@@ -41,28 +42,41 @@ async def run(
 ) -> Run:
     """Carry out the tasks on a stack of their own in `directory`; `progress` is told how far it is.
 
-    There are fewer kills than wanted if the tasks end before their time has come.
+    There are fewer kills than wanted if the tasks end before their time has come. A task that cannot be read
+    in the end is as one that runs for ever.
 
     Raises:
-        InfrastructureError: the stack does not start, or does not answer in the end.
+        InfrastructureError: the stack does not start.
     """
     field = Field(directory)
     try:
         await field.start()
-        async with Gateway(field.url) as gateway:
-            ends = [asyncio.ensure_future(_end(gateway, request)) for request in requests]
-            killing = asyncio.ensure_future(_kill_all(field, kills, ends))
-            watching = asyncio.ensure_future(_watch(field, ends, progress))
-            _, late = await asyncio.wait(ends, timeout=LIMIT_S + LIMIT_PER_KILL_S * len(kills))
-            await cancel(killing, watching, *late)
-            progress(len(ends) - len(late), len(field.kills))
-            tasks = {
-                request.problem.title: await _ended(gateway, request, end)
-                for request, end in zip(requests, ends, strict=True)
-            }
+        tasks = await _tasks(field, requests, kills, progress)
     finally:
         left = await asyncio.to_thread(field.stop)
     return Run(tasks, field.requests, field.kills, left)
+
+
+async def _tasks(
+    field: Field,
+    requests: Sequence[SubmitRequest],
+    kills: Sequence[Kill],
+    progress: Callable[[int, int], object],
+) -> dict[str, Ended]:
+    async with Gateway(field.url) as gateway:
+        ends = [asyncio.ensure_future(_end(gateway, request)) for request in requests]
+        killing = asyncio.ensure_future(_kill_all(field, kills, ends))
+        watching = asyncio.ensure_future(_watch(field, ends, progress))
+        try:
+            await asyncio.wait(ends, timeout=LIMIT_S + LIMIT_PER_KILL_S * len(kills))
+        finally:
+            await cancel(killing, watching, *(end for end in ends if not end.done()))
+    progress(sum(_in_time(end) for end in ends), len(field.kills))
+    async with Gateway(field.url, patience_s=READING_S) as gateway:
+        return {
+            request.problem.title: await _ended(gateway, request, end)
+            for request, end in zip(requests, ends, strict=True)
+        }
 
 
 async def _end(gateway: Gateway, request: SubmitRequest) -> TaskView:
@@ -87,16 +101,27 @@ async def _watch(
     while True:
         progress(sum(end.done() for end in ends), len(field.kills))
         field.look()
+        if gave_up := field.gave_up():
+            log.error("the stack gave up: %s", gave_up)
+            for end in ends:
+                end.cancel()
         await asyncio.sleep(0.5)
 
 
+def _in_time(end: asyncio.Future[TaskView]) -> bool:
+    return end.done() and not end.cancelled() and not end.exception()
+
+
 async def _ended(gateway: Gateway, request: SubmitRequest, end: asyncio.Future[TaskView]) -> Ended:
-    if end.done() and not end.cancelled() and (error := end.exception()):
+    if not end.cancelled() and (error := end.exception()):
         if not isinstance(error, InfrastructureError):
             raise error
         log.error("%s: %s", request.problem.title, error)
-    # The task as it is now: what a client was told in time is not all that counts.
-    view, _ = await gateway.submit(request, key=request.problem.title)
-    in_time = end.done() and not end.cancelled() and not end.exception()
-    status = view.status if in_time else "running"
-    return Ended(status, view.program, await gateway.entries(view.id))
+    try:
+        # The task as it is now: what a client was told in time is not all that counts.
+        view, _ = await gateway.submit(request, key=request.problem.title)
+        entries = await gateway.entries(view.id)
+    except InfrastructureError as error:
+        log.error("%s cannot be read: %s", request.problem.title, error)
+        return Ended("running", None, ())
+    return Ended(view.status if _in_time(end) else "running", view.program, entries)

@@ -21,6 +21,14 @@ class Kill:
     delay_s: float
 
 
+@dataclass(frozen=True)
+class Killed:
+    """A kill that took place; `time` is seconds of the machine's clock."""
+
+    target: str
+    time: float
+
+
 def schedule(kills: int, seed: int, requests: int) -> list[Kill]:
     """Return `kills` kills for tasks that ask for `requests` completions in all, in order.
 

@@ -29,7 +29,7 @@ from atlas.policy import A
 from atlas.state import TaskState
 from tests.chaos.__main__ import Figures
 from tests.chaos.request_log import Request, Writer, content_key, read
-from tests.chaos.schedule import TARGETS, schedule
+from tests.chaos.schedule import TARGETS, Killed, schedule
 from tests.chaos.verdict import Ended, Tasks, different, duplicated, lost, repeated_calls
 
 SAMPLING = SamplingParams(temperature=0, max_tokens=64, seed=7)
@@ -103,15 +103,19 @@ def test_a_call_that_was_recorded_may_not_be_asked_again() -> None:
     tasks = ended(journal())
     asked = [Request(KEY, 101.0, 104.9), Request(KEY, RECORDED + 1, None)]
     assert repeated_calls(tasks, asked, kills=[]) == 1
-    assert repeated_calls(tasks, asked, kills=[RECORDED + 0.5]) == 1, "whatever was killed meanwhile"
+    assert repeated_calls(tasks, asked, kills=[Killed("planner", RECORDED + 0.5)]) == 1, (
+        "whatever was killed meanwhile"
+    )
 
 
-def test_a_call_in_flight_may_be_asked_again_only_if_something_was_killed() -> None:
+def test_a_call_in_flight_may_be_asked_again_only_if_one_of_its_parts_was_killed() -> None:
     tasks = ended(journal())
     asked = [Request(KEY, 101.0, None), Request(KEY, 103.0, 104.9)]
-    assert repeated_calls(tasks, asked, kills=[102.0]) == 0
+    for target in ("planner", "repair", "llama", "stack"):
+        assert repeated_calls(tasks, asked, kills=[Killed(target, 102.0)]) == 0
     assert repeated_calls(tasks, asked, kills=[]) == 1
-    assert repeated_calls(tasks, asked, kills=[50.0]) == 1
+    assert repeated_calls(tasks, asked, kills=[Killed("planner", 50.0)]) == 1
+    assert repeated_calls(tasks, asked, kills=[Killed("redis", 102.0)]) == 1, "a call outlives Redis"
 
 
 def test_a_call_nobody_was_asked_for_makes_the_logs_incomparable() -> None:

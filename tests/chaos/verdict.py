@@ -10,8 +10,10 @@ from itertools import zip_longest
 from atlas.events import ANSWERS, CLOSING, CandidateGenerated, Entry, ModelCallFinished
 from atlas.state import InvalidHistory, TaskState, fold
 from tests.chaos.request_log import Request, content_key
+from tests.chaos.schedule import MODEL, STACK, Killed
 
 KILL_TAKES_S = 1.0  # until everything that dies of it is dead
+CALLERS = {"planner", "repair", MODEL, STACK}  # whose death ends a model call; that of others must not
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,11 @@ def _duplicated(entries: Sequence[Entry]) -> int:
     return twice
 
 
-def repeated_calls(tasks: Tasks, requests: Iterable[Request], kills: Sequence[float]) -> int:
+def repeated_calls(tasks: Tasks, requests: Iterable[Request], kills: Sequence[Killed]) -> int:
     """Count the model calls that were made again without need.
 
-    A call need not be made again once it is in a journal; before that it may be, if there was a kill between
-    one time and the next. `kills`: their times.
+    A call need not be made again once it is in a journal; before that it may be, if one of those who have a
+    part in it was killed between one time and the next.
 
     Raises:
         ValueError: a journal holds a call that the server was never asked for: the two cannot be compared.
@@ -79,6 +81,7 @@ def repeated_calls(tasks: Tasks, requests: Iterable[Request], kills: Sequence[fl
         asked[request.key].append(request)
     if strange := recorded.keys() - asked.keys():
         raise ValueError(f"{len(strange)} recorded calls were never asked of the model server")
+    deaths = [kill.time for kill in kills if kill.target in CALLERS]
     count = 0
     for key, times in asked.items():
         known = recorded.get(key, float("inf"))
@@ -87,7 +90,7 @@ def repeated_calls(tasks: Tasks, requests: Iterable[Request], kills: Sequence[fl
         broken = needed if key not in recorded else needed[:-1]
         for request, again in zip_longest(broken, needed[1 : len(broken) + 1]):
             until = again.begin if again else float("inf")
-            count += not any(kill <= until and request.begin <= kill + KILL_TAKES_S for kill in kills)
+            count += not any(death <= until and request.begin <= death + KILL_TAKES_S for death in deaths)
     return count
 
 
