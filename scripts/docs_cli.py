@@ -88,7 +88,7 @@ def _section(path: str, function: Callable[..., Any], level: int) -> str:
 def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     hints = typing.get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
-        kind, *extras = typing.get_args(hints[name])
+        kind, *extras = typing.get_args(_annotated(hints[name]))
         info = next(extra for extra in extras if isinstance(extra, (ArgumentInfo, OptionInfo)))
         required = parameter.default is inspect.Parameter.empty
         choices = "|".join(str(each.value) for each in kind) if _is_enum(kind) else ""
@@ -106,6 +106,13 @@ def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
             option=isinstance(info, OptionInfo),
             required=required,
         )
+
+
+def _annotated(hint: object) -> object:
+    """Return the Annotated of a hint: before 3.11 typing puts an Optional around it if the default is None."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return hint
+    return next(each for each in typing.get_args(hint) if typing.get_origin(each) is typing.Annotated)
 
 
 def _is_enum(kind: object) -> bool:
