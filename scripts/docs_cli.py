@@ -109,7 +109,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def _annotated(hint: object) -> object:
-    """Return the Annotated of a hint: before 3.11 typing puts an Optional around it if the default is None."""
+    """Return the Annotated of a hint: Python 3.10 puts an Optional around it if the default is None."""
     if typing.get_origin(hint) is typing.Annotated:
         return hint
     return next(each for each in typing.get_args(hint) if typing.get_origin(each) is typing.Annotated)
