@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 LIMIT_S = 180.0
 LIMIT_PER_KILL_S = 20.0  # a lease of 15 s, and a start
 READING_S = 20.0
+UNREADABLE = Ended("running", None, ())
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ async def _tasks(
         finally:
             await cancel(killing, watching, *(end for end in ends if not end.done()))
     progress(sum(_in_time(end) for end in ends), len(field.kills))
+    if field.gave_up():
+        return {request.problem.title: UNREADABLE for request in requests}
     async with Gateway(field.url, patience_s=READING_S) as gateway:
         return {
             request.problem.title: await _ended(gateway, request, end)
@@ -123,5 +126,5 @@ async def _ended(gateway: Gateway, request: SubmitRequest, end: asyncio.Future[T
         entries = await gateway.entries(view.id)
     except InfrastructureError as error:
         log.error("%s cannot be read: %s", request.problem.title, error)
-        return Ended("running", None, ())
+        return UNREADABLE
     return Ended(view.status if _in_time(end) else "running", view.program, entries)
