@@ -1,4 +1,4 @@
-"""`atlas tasks`, `journal`, `cancel` and `status`: what the stack has done and is doing."""
+"""`atlas tasks`, `journal` and `cancel`: what the stack has done and is doing."""
 
 from __future__ import annotations
 

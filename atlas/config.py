@@ -84,11 +84,21 @@ class Settings(BaseModel):
             f"{ENV_PREFIX}{key.upper()}": "" if value is None else str(value) for key, value in values.items()
         }
 
+    def service_host(self, service: str) -> str:
+        """Address that one service's app listens on; only the gateway's reaches beyond this machine."""
+        return self.host if service == "gateway" else "127.0.0.1"
+
+    def service_url(self, service: str) -> str:
+        """Where programs on this machine reach one service's app."""
+        host = self.service_host(service)
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.service_port(service)}"
+
     @property
     def gateway_url(self) -> str:
         """Where clients on this machine reach the gateway."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
-        return f"http://{host}:{self.port}"
+        return self.service_url("gateway")
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -52,8 +52,7 @@ def listen(settings: Settings, name: str) -> socket.socket:
     Raises:
         StartupError: if the port is taken or the address is not this machine's.
     """
-    host = settings.host if name == "gateway" else "127.0.0.1"
-    port = settings.service_port(name)
+    host, port = settings.service_host(name), settings.service_port(name)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -57,6 +57,4 @@ def launch(settings: Settings, name: str, listener: socket.socket) -> ServicePro
     others = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
     environment = others | settings.as_environment()
     child = Child.spawn(name, command, settings.run_dir, env=environment, pass_fds=[fd])
-    host, port = listener.getsockname()[:2]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return ServiceProcess(child, f"http://{reachable}:{port}")
+    return ServiceProcess(child, settings.service_url(name))

@@ -240,6 +240,23 @@ def test_quoting_is_the_shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8400"),
+        ("0.0.0.0", "http://127.0.0.1:8400"),
+        ("::", "http://127.0.0.1:8400"),
+        ("::1", "http://[::1]:8400"),
+        ("box", "http://box:8400"),
+    ],
+)
+def test_only_the_gateway_listens_elsewhere_and_its_url_can_be_asked(host: str, url: str) -> None:
+    settings = Settings(host=host)
+    assert settings.gateway_url == settings.service_url("gateway") == url
+    assert (settings.service_host("gateway"), settings.service_host("lens")) == (host, "127.0.0.1")
+    assert settings.service_url("lens") == "http://127.0.0.1:8402"
+
+
 def test_settings_travel_as_variables(tmp_path: Path) -> None:
     """What `atlas up --processes` hands its services; each key by a value that is not its default."""
     text = "".join(f"{key}={value}\n" for key, (value, _, _) in EFFECTS.items())
