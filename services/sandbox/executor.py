@@ -15,21 +15,18 @@ import signal
 import socket
 import stat
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Event
 
 import uvicorn
 from fastapi import FastAPI
 
 from atlas.contracts import Contract, Limits
 from atlas.errors import StartupError
-from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
+from atlas.executor import ExecuteRequest, ExecuteResponse
 from atlas.problem_json import add_errors
-from services.sandbox.runs import run_program
+from services.sandbox.runner import Runner
 from services.sandbox.selfcheck import self_check
 
 GRACE_S = 3
@@ -46,44 +43,6 @@ class Environment(Contract):
     isolation: str
     jobs: int
     default_limits: Limits
-
-
-class Runner:
-    """Runs requests over a fixed number of slots. Threads live as long as the runner (see process.py)."""
-
-    def __init__(self, jobs: int, isolation: str) -> None:
-        self.jobs, self.isolation = jobs, isolation
-        self._slots = ThreadPoolExecutor(jobs, thread_name_prefix="run")
-        self._closing = Event()
-
-    def execute(self, request: ExecuteRequest) -> ExecuteResponse:
-        """Run every input, or up to the first run that is not ok if `stop_on_error`. Blocks."""
-        waiting, inputs = deque[Future[Run]](), deque(request.inputs)
-        runs: list[Run] = []
-        while waiting or inputs:
-            while inputs and len(waiting) < self.jobs:
-                waiting.append(self._slots.submit(self._run, request, inputs.popleft()))
-            runs.append(waiting.popleft().result())
-            if request.stop_on_error and runs[-1].status is not RunStatus.OK:
-                for future in waiting:
-                    future.cancel()
-                break
-        return ExecuteResponse(runs=tuple(runs), isolation=self.isolation)
-
-    def _run(self, request: ExecuteRequest, text: str) -> Run:
-        return run_program(
-            request.code,
-            text,
-            kind=request.kind,
-            entry_point=request.entry_point,
-            limits=request.limits,
-            stop=self._closing,
-        ).run
-
-    def close(self) -> None:
-        """Kill what runs; every waiting run ends as `infrastructure_error`."""
-        self._closing.set()
-        self._slots.shutdown(wait=True)
 
 
 def create_app(runner: Runner) -> FastAPI:
@@ -176,15 +135,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=0, help="programs at once (default: one per core)")
     arguments = parser.parse_args(argv)
     try:
-        isolation = self_check()
         if arguments.check:
-            sys.stdout.write(f"{isolation}\n")
+            sys.stdout.write(f"{self_check()}\n")
             return 0
+        runner = Runner.start(jobs=arguments.jobs)
         server_socket = listen(arguments.uds, arguments.host, arguments.port or 0)
     except StartupError as error:
         sys.stderr.write(f"{error.title}: {error}\n")
         return 1
-    runner = Runner(max(1, arguments.jobs or os.cpu_count() or 1), isolation)
     # uvicorn raises the signal that stopped it once more at the end: a clean stop should exit with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
