@@ -1,59 +1,281 @@
-"""Runs requests over a fixed number of slots."""
+"""Runs requests over a fixed number of slots, at the isolation level that was proved to hold here."""
 
 from __future__ import annotations
 
 import os
+import queue
+import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
+from dataclasses import replace
+from threading import Event, Lock
 
+from atlas.errors import StartupError
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
-from services.sandbox.runs import run_program
-from services.sandbox.selfcheck import self_check
+from services.sandbox import cgroups, host, isolation
+from services.sandbox.fork_server import ForkServer, LostError
+from services.sandbox.isolation import Choice
+from services.sandbox.languages import PLAIN, Python
+from services.sandbox.runs import KIBIBYTE, disturbed, to_run
+from services.sandbox.slot import CGROUP_EXTRA_BYTES, CGROUP_TASKS, Job, Slot
+
+MEBIBYTE = 1 << 20
+COMPILED_BYTES = 64 * MEBIBYTE
+COMPILE_MEMORY_BYTES = 512 * MEBIBYTE
+TRIES = 2
+
+
+class _Launchers:
+    """The living launcher of each flavour, started when it is first needed."""
+
+    def __init__(self, level: isolation.Level, language: Python, jobs: int) -> None:
+        self._level, self._language, self._jobs = level, language, jobs
+        self._running: dict[str, ForkServer] = {}
+        self._lock = Lock()
+        self._closed = False
+        self.restarts = 0
+
+    def get(self, flavour: str) -> ForkServer:
+        """The launcher, a new one if the old has died.
+
+        Raises:
+            LostError: it cannot be started.
+        """
+        with self._lock:
+            if self._closed:
+                raise LostError("the executor is stopping")
+            old = self._running.get(flavour)
+            if old is not None and old.alive:
+                return old
+            if old is not None:
+                del self._running[flavour]
+                old.close()
+                self.restarts += 1
+            order = isolation.order(self._level, self._jobs, self._language.flavours()[flavour])
+            try:
+                self._running[flavour] = ForkServer(order)
+            except StartupError as error:
+                raise LostError(str(error)) from error
+            return self._running[flavour]
+
+    def adopt(self, server: ForkServer) -> None:
+        """Keep a launcher that was started elsewhere as the plain one."""
+        self._running[PLAIN] = server
+
+    def close(self) -> None:
+        """End them all."""
+        with self._lock:
+            self._closed = True
+            while self._running:
+                self._running.popitem()[1].close()
+
+
+class _Place:
+    """A slot of each flavour: where one run happens at a time."""
+
+    def __init__(
+        self, launchers: _Launchers, cgroup: cgroups.Slot | None, on_restart: Callable[[], None]
+    ) -> None:
+        self._launchers, self._cgroup, self._on_restart = launchers, cgroup, on_restart
+        self._slots: dict[str, Slot] = {}
+
+    def slot(self, flavour: str) -> Slot:
+        """The slot of that flavour."""
+        if flavour not in self._slots:
+            self._slots[flavour] = Slot(lambda: self._launchers.get(flavour), self._cgroup, self._on_restart)
+        return self._slots[flavour]
+
+    def close(self) -> None:
+        """End its slot servers."""
+        for slot in self._slots.values():
+            slot.close()
+        if self._cgroup is not None:
+            self._cgroup.remove()
 
 
 class Runner:
-    """Runs requests over a fixed number of slots. Threads live as long as the runner (see process.py)."""
+    """Runs requests; thread-safe. `restarts` and `retried` count what went wrong and was mended."""
 
-    def __init__(self, jobs: int, isolation: str) -> None:
-        self.jobs, self.isolation = jobs, isolation
-        self._slots = ThreadPoolExecutor(jobs, thread_name_prefix="run")
+    def __init__(self, jobs: int, choice: Choice, language: Python) -> None:
+        self.jobs, self.isolation, self.packages = jobs, choice.level, language.packages()
+        self.why_not_stronger = choice.why_not_stronger
+        self.retried = 0
+        self._restarts = 0
+        self._language = language
+        self._launchers = _Launchers(choice.level, language, jobs)
+        self._launchers.adopt(choice.server)
+        self._cgroups = cgroups.find()
+        self._places: queue.LifoQueue[_Place] = queue.LifoQueue()
+        for number in range(jobs):
+            group = None
+            if self._cgroups is not None:
+                group = self._cgroups.slot(
+                    f"slot-{number}", memory_bytes=CGROUP_EXTRA_BYTES, tasks=CGROUP_TASKS
+                )
+            self._places.put(_Place(self._launchers, group, self._restarted))
+        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="run")
         self._closing = Event()
+        self._closed = False
 
     @classmethod
-    def start(cls, *, jobs: int = 0) -> Runner:
-        """A runner whose limits have been tried; `jobs` 0: one per core.
+    def start(cls, *, jobs: int = 0, isolation: isolation.Wanted = "auto") -> Runner:
+        """A runner whose limits have been tried.
+
+        Args:
+            jobs: runs at once; 0: one per core.
+            isolation: the level to have; `auto`: the strongest that holds here.
 
         Raises:
             StartupError: a limit did not take: the machine must not run untrusted programs.
         """
-        return cls(max(1, jobs or os.cpu_count() or 1), self_check())
+        jobs = max(1, jobs or os.cpu_count() or 1)
+        return cls(jobs, choose(isolation, jobs), Python())
+
+    @property
+    def busy(self) -> int:
+        """Slots that hold a run now."""
+        return self.jobs - self._places.qsize()
+
+    @property
+    def restarts(self) -> int:
+        """Launchers and slot servers replaced because they had died or were suspect."""
+        return self._restarts + self._launchers.restarts
 
     def execute(self, request: ExecuteRequest) -> ExecuteResponse:
-        """Run every input, or up to the first run that is not ok if `stop_on_error`. Blocks."""
-        waiting, inputs = deque[Future[Run]](), deque(request.inputs)
+        """Run every input, or up to the first run that is not ok if `stop_on_error`. Blocks.
+
+        A program with several inputs is compiled once, in a run of its own.
+        """
+        program = _Program(request, self._language)
+        try:
+            if len(request.inputs) > 1:
+                failed = self._compile(program)
+                if failed is not None:
+                    count = 1 if request.stop_on_error else len(request.inputs)
+                    return ExecuteResponse(runs=(failed,) * count, isolation=self.isolation)
+            return ExecuteResponse(runs=tuple(self._run_all(program)), isolation=self.isolation)
+        finally:
+            program.close()
+
+    def close(self) -> None:
+        """Kill what runs; every waiting run ends as `infrastructure_error`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._closing.set()
+        self._threads.shutdown(wait=True)
+        while not self._places.empty():
+            self._places.get().close()
+        self._launchers.close()
+        if self._cgroups is not None:
+            self._cgroups.remove()
+
+    def _compile(self, program: _Program) -> Run | None:
+        """Compile a program for its runs to come; how that failed, if it did."""
+        run, output = self._threads.submit(self._run, program, program.compile_job()).result()
+        if run.status is not RunStatus.OK:
+            return run
+        program.compiled(output)
+        return None
+
+    def _run_all(self, program: _Program) -> list[Run]:
+        request = program.request
+        waiting, inputs = deque[Future[tuple[Run, bytes]]](), deque(request.inputs)
         runs: list[Run] = []
         while waiting or inputs:
+            # Never more than the slots can take, so that a long request does not starve the next.
             while inputs and len(waiting) < self.jobs:
-                waiting.append(self._slots.submit(self._run, request, inputs.popleft()))
-            runs.append(waiting.popleft().result())
+                waiting.append(self._threads.submit(self._run, program, program.job(inputs.popleft())))
+            runs.append(waiting.popleft().result()[0])
             if request.stop_on_error and runs[-1].status is not RunStatus.OK:
                 for future in waiting:
                     future.cancel()
                 break
-        return ExecuteResponse(runs=tuple(runs), isolation=self.isolation)
+        # Those that have begun still read the program's descriptor.
+        for future in waiting:
+            if not future.cancelled():
+                future.result()
+        return runs
 
-    def _run(self, request: ExecuteRequest, text: str) -> Run:
-        return run_program(
-            request.code,
-            text,
+    def _run(self, program: _Program, job: Job) -> tuple[Run, bytes]:
+        """One run; once more if the machinery failed or the host disturbed it."""
+        place = self._places.get()
+        try:
+            for _ in range(TRIES):
+                run, output, again = self._try(place.slot(program.flavour), job)
+                if not again or self._closing.is_set():
+                    break
+                self.retried += 1
+            return run, output
+        finally:
+            self._places.put(place)
+
+    def _try(self, slot: Slot, job: Job) -> tuple[Run, bytes, bool]:
+        began, stolen = time.monotonic(), host.stolen_s()
+        try:
+            ended = slot.run(job, self._closing)
+        except (LostError, OSError) as error:
+            text = f"cannot run a program: {error}"
+            return Run(status=RunStatus.INFRASTRUCTURE_ERROR, error=text), b"", True
+        run = to_run(job, ended)
+        again = run.status is RunStatus.INFRASTRUCTURE_ERROR
+        if run.status is RunStatus.TIME_LIMIT:
+            machine_s = (time.monotonic() - began) * (os.cpu_count() or 1)
+            again = disturbed(job, ended, (host.stolen_s() - stolen) / machine_s)
+        return run, ended.output, again
+
+    def _restarted(self) -> None:
+        self._restarts += 1
+
+
+class _Program:
+    """A program on its way through a request: a memory file that all its runs read."""
+
+    def __init__(self, request: ExecuteRequest, language: Python) -> None:
+        self.request = request
+        self.flavour = language.flavour(request.code)
+        self._fd = _memory_file(request.code.encode("utf-8", "surrogatepass"))
+        limits = request.limits
+        self._job = Job(
+            code=self._fd,
+            compiled=False,
             kind=request.kind,
-            entry_point=request.entry_point,
-            limits=request.limits,
-            stop=self._closing,
-        ).run
+            entry_point=request.entry_point or "",
+            input=b"",
+            time_s=limits.time_s,
+            wall_s=2 * limits.time_s + 2,
+            memory_bytes=limits.memory_mb * MEBIBYTE,
+            output_bytes=limits.output_kb * KIBIBYTE,
+        )
+
+    def job(self, text: str) -> Job:
+        """A run on one input."""
+        return replace(self._job, input=text.encode("utf-8", "surrogatepass"))
+
+    def compile_job(self) -> Job:
+        """A run that only compiles."""
+        memory = max(self._job.memory_bytes, COMPILE_MEMORY_BYTES)
+        return replace(self._job, kind="compile", memory_bytes=memory, output_bytes=COMPILED_BYTES)
+
+    def compiled(self, code: bytes) -> None:
+        """Let the runs to come start from this."""
+        self.close()
+        self._fd = _memory_file(code)
+        self._job = replace(self._job, code=self._fd, compiled=True)
 
     def close(self) -> None:
-        """Kill what runs; every waiting run ends as `infrastructure_error`."""
-        self._closing.set()
-        self._slots.shutdown(wait=True)
+        """Let go of the memory file."""
+        os.close(self._fd)
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("atlas-code", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(data)
+    return fd
+
+
+def choose(wanted: isolation.Wanted, jobs: int) -> Choice:
+    """The launcher of the strongest level that holds here. See `isolation.choose`."""
+    return isolation.choose(wanted, jobs)

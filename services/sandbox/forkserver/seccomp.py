@@ -1,0 +1,308 @@
+"""The system calls a program may make: an allow-list by architecture, as a classic BPF filter.
+
+Allowed is what CPython, glibc or musl, threads and numpy need to read, compute and print. Everything else
+is EPERM; calls newer than the table, and those libc has an older way for, are ENOSYS so that it takes
+that way. A call of a foreign architecture kills.
+
+Not covered: what the allowed calls do with files (Landlock and the mounts see to that), and bugs of the kernel
+that can be reached through them.
+
+Numbers: asm/unistd_64.h and asm-generic/unistd.h of Linux 6.1; BPF: linux/filter.h; seccomp(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from dataclasses import dataclass
+
+# name: (x86_64, aarch64), None where there is no such call.
+ALLOWED: dict[str, tuple[int | None, int | None]] = {
+    # files and descriptors (which files: Landlock, mounts)
+    "read": (0, 63),
+    "write": (1, 64),
+    "readv": (19, 65),
+    "writev": (20, 66),
+    "pread64": (17, 67),
+    "pwrite64": (18, 68),
+    "sendfile": (40, 71),
+    "copy_file_range": (326, 285),
+    "open": (2, None),
+    "openat": (257, 56),
+    "close": (3, 57),
+    "close_range": (436, 436),
+    "lseek": (8, 62),
+    "dup": (32, 23),
+    "dup2": (33, None),
+    "dup3": (292, 24),
+    "pipe": (22, None),
+    "pipe2": (293, 59),
+    "fcntl": (72, 25),
+    "fsync": (74, 82),
+    "fdatasync": (75, 83),
+    "ftruncate": (77, 46),
+    "umask": (95, 166),
+    # names and directories
+    "stat": (4, None),
+    "fstat": (5, 80),
+    "lstat": (6, None),
+    "newfstatat": (262, 79),
+    "statx": (332, 291),
+    "access": (21, None),
+    "faccessat": (269, 48),
+    "faccessat2": (439, 439),
+    "readlink": (89, None),
+    "readlinkat": (267, 78),
+    "getcwd": (79, 17),
+    "chdir": (80, 49),
+    "fchdir": (81, 50),
+    "getdents": (78, None),
+    "getdents64": (217, 61),
+    "mkdir": (83, None),
+    "mkdirat": (258, 34),
+    "rmdir": (84, None),
+    "unlink": (87, None),
+    "unlinkat": (263, 35),
+    "rename": (82, None),
+    "renameat": (264, 38),
+    "renameat2": (316, 276),
+    # waiting
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "select": (23, None),
+    "pselect6": (270, 72),
+    "epoll_create": (213, None),
+    "epoll_create1": (291, 20),
+    "epoll_ctl": (233, 21),
+    "epoll_wait": (232, None),
+    "epoll_pwait": (281, 22),
+    "eventfd2": (290, 19),
+    "pause": (34, None),
+    "nanosleep": (35, 101),
+    "clock_nanosleep": (230, 115),
+    "wait4": (61, 260),
+    "waitid": (247, 95),
+    # memory
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "brk": (12, 214),
+    # threads
+    "futex": (202, 98),
+    "set_robust_list": (273, 99),
+    "get_robust_list": (274, 100),
+    "set_tid_address": (218, 96),
+    "rseq": (334, 293),
+    "membarrier": (324, 283),
+    "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123),
+    "sched_getparam": (143, 121),
+    "sched_getscheduler": (145, 120),
+    "sched_get_priority_max": (146, 125),
+    "sched_get_priority_min": (147, 126),
+    "getcpu": (309, 168),
+    # time
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "gettimeofday": (96, 169),
+    "time": (201, None),
+    "times": (100, 153),
+    "alarm": (37, None),
+    "setitimer": (38, 103),
+    "getitimer": (36, 102),
+    # who and where am I
+    "getpid": (39, 172),
+    "gettid": (186, 178),
+    "getppid": (110, 173),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "getgroups": (115, 158),
+    "getresuid": (118, 148),
+    "getresgid": (120, 150),
+    "getpgrp": (111, None),
+    "getpgid": (121, 155),
+    "getsid": (124, 156),
+    "getpriority": (140, 141),
+    "getrusage": (98, 165),
+    "getrlimit": (97, 163),
+    "uname": (63, 160),
+    "sysinfo": (99, 179),
+    "getrandom": (318, 278),
+    # signals, and the end
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "rt_sigpending": (127, 136),
+    "rt_sigtimedwait": (128, 137),
+    "rt_sigsuspend": (130, 133),
+    "sigaltstack": (131, 132),
+    "restart_syscall": (219, 128),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+}
+# Allowed by their arguments only.
+JUDGED: dict[str, tuple[int, int]] = {
+    "clone": (56, 220),
+    "kill": (62, 129),
+    "tgkill": (234, 131),
+    "prlimit64": (302, 261),
+    "prctl": (157, 167),
+    "ioctl": (16, 29),
+}
+# glibc has an older way: clone3's flags, for one, are out of a filter's sight.
+UNKNOWN: dict[str, tuple[int, int]] = {"clone3": (435, 435), "openat2": (437, 437)}
+NEWEST = 450  # set_mempolicy_home_node, Linux 5.17: the newest call of the table this was written from
+
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+X32_BIT = 0x40000000
+ALLOW, KILL_PROCESS = 0x7FFF0000, 0x80000000
+EPERM, ENOSYS = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+
+_LOAD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
+_CLONE_THREAD = 0x10000
+_CLONE_NEW_ANY = 0x7E020000 | 0x80  # CLONE_NEW*, the time namespace's bit included
+_SIGKILL, _SIGSTOP = 9, 19
+_PR_SET_NAME, _PR_GET_NAME = 15, 16
+# TCGETS, FIONREAD, FIOCLEX, FIONCLEX, FIONBIO, TIOCGWINSZ: asked of every stream that might be a terminal.
+_IOCTLS = (0x5401, 0x541B, 0x5451, 0x5450, 0x5421, 0x5413)
+_O_CREAT_TRUNC = os.O_CREAT | os.O_TRUNC
+_PID = 0xFFFFFFFE  # stands for the process's own pid until `for_process`
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+
+_Line = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter that wants only the pid of the process it is for."""
+
+    _program: bytes
+    _holes: tuple[int, ...]
+
+    @classmethod
+    def build(cls, machine: str, *, refuse_truncation: bool = False) -> Filter:
+        """The filter for a machine.
+
+        Args:
+            machine: as `platform.machine()` names it.
+            refuse_truncation: refuse to open a file to create or empty it, where Landlock is too old to.
+
+        Raises:
+            OSError: ENOSYS, there is no table for it.
+        """
+        lines = _lines(machine, refuse_truncation)
+        holes = tuple(8 * n + 4 for n, line in enumerate(lines) if line[3] == _PID)
+        return cls(b"".join(struct.pack("HBBI", *line) for line in lines), holes)
+
+    def for_process(self, pid: int) -> bytes:
+        """The BPF program for the process `pid`."""
+        program = bytearray(self._program)
+        for hole in self._holes:
+            struct.pack_into("I", program, hole, pid)
+        return bytes(program)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def install(program: bytes) -> None:
+    """Put a filter on this process, for good. Needs no_new_privs.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    lines = ctypes.create_string_buffer(program, len(program))
+    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(lines)))
+    words = [ctypes.c_ulong(_MODE_FILTER), fprog, ctypes.c_ulong(0), ctypes.c_ulong(0)]
+    if _libc.prctl(_PR_SET_SECCOMP, *words) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp: {os.strerror(code)}")
+
+
+def _lines(machine: str, refuse_truncation: bool) -> list[_Line]:
+    if machine not in MACHINES:
+        raise OSError(errno.ENOSYS, f"no system-call table for {machine}: x86_64 and aarch64 are supported")
+    column, arch = MACHINES[machine]
+    opens = {"open": (_ARGS + 8, 2), "openat": (_ARGS + 16, 257 if column == 0 else 56)}
+    plain = {number for name, pair in ALLOWED.items() if (number := pair[column]) is not None}
+    judged = [_only_if(JUDGED[name][column], test) for name, test in _tests().items()]
+    if refuse_truncation:
+        for name, (flags, number) in opens.items():
+            if ALLOWED[name][column] is not None:
+                plain.discard(number)
+                judged.append(_only_if(number, [(_LOAD, 0, 0, flags), (_JSET, 0, 1, _O_CREAT_TRUNC)]))
+    program: list[_Line] = [
+        (_LOAD, 0, 0, _ARCH),
+        (_JEQ, 1, 0, arch),
+        (_RET, 0, 0, KILL_PROCESS),
+        (_LOAD, 0, 0, _NR),
+    ]
+    if machine == "x86_64":
+        program += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, KILL_PROCESS)]
+    for lines in judged:
+        program += lines
+    for pair in UNKNOWN.values():
+        program += [(_JEQ, 0, 1, pair[column]), (_RET, 0, 0, ENOSYS)]
+    return [*program, *_search(_ranges(plain))]
+
+
+def _tests() -> dict[str, list[_Line]]:
+    """For each judged call: lines that fall through to refuse it, and jump over the next line to allow it."""
+    low, high = 0, 4
+    to_self = [(_LOAD, 0, 0, _ARGS), (_JEQ, 0, 3, _PID)]
+    gentle = [(_JEQ, 1, 0, _SIGKILL), (_JEQ, 0, 1, _SIGSTOP)]
+    null = [
+        (_LOAD, 0, 0, _ARGS + 16 + low),
+        (_JEQ, 0, 5, 0),
+        (_LOAD, 0, 0, _ARGS + 16 + high),
+        (_JEQ, 0, 3, 0),
+        (_LOAD, 0, 0, _ARGS),
+        (_JEQ, 2, 0, 0),
+        (_JEQ, 1, 0, _PID),
+    ]
+    return {
+        "clone": [
+            (_LOAD, 0, 0, _ARGS),
+            (_JSET, 0, 1, _CLONE_THREAD),
+            (_JSET, 0, 1, _CLONE_NEW_ANY),
+        ],
+        "kill": [*to_self, (_LOAD, 0, 0, _ARGS + 8), *gentle],
+        "tgkill": [*to_self, (_LOAD, 0, 0, _ARGS + 16), *gentle],
+        "prlimit64": null,
+        "prctl": [(_LOAD, 0, 0, _ARGS), (_JEQ, 2, 0, _PR_SET_NAME), (_JEQ, 1, 0, _PR_GET_NAME)],
+        "ioctl": [(_LOAD, 0, 0, _ARGS + 8), *((_JEQ, len(_IOCTLS) - n, 0, c) for n, c in enumerate(_IOCTLS))],
+    }
+
+
+def _only_if(number: int, test: list[_Line]) -> list[_Line]:
+    """For one call: `test`, then EPERM if it fell through, ALLOW if it jumped over."""
+    tail = [(_RET, 0, 0, EPERM), (_RET, 0, 0, ALLOW)]
+    return [(_JEQ, 0, len(test) + len(tail), number), *test, *tail]
+
+
+def _ranges(numbers: set[int]) -> list[tuple[int, int]]:
+    """Starts of the ranges in which every number has the same answer, ascending from 0."""
+    answers = [(n, ALLOW if n in numbers else EPERM) for n in range(NEWEST + 1)] + [(NEWEST + 1, ENOSYS)]
+    starts: list[tuple[int, int]] = []
+    for number, answer in answers:
+        if not starts or starts[-1][1] != answer:
+            starts.append((number, answer))
+    return starts
+
+
+def _search(starts: list[tuple[int, int]]) -> list[_Line]:
+    """A binary search over the ranges: short to install, and a few comparisons to run."""
+    if len(starts) == 1:
+        return [(_RET, 0, 0, starts[0][1])]
+    middle = len(starts) // 2
+    low, high = _search(starts[:middle]), _search(starts[middle:])
+    if len(low) > 255:  # a conditional jump reaches no further
+        raise ValueError("the table is too long for one jump")
+    return [(_JGE, len(low), 0, starts[middle][0]), *low, *high]

@@ -1,0 +1,142 @@
+"""One slot: a process that forks one run at a time, waits for it, and cleans up after it.
+
+At the `namespaces` level it is the first process of a pid namespace of its own, inside its own user, mount,
+net, ipc and uts namespaces: whatever a run leaves behind dies with the sweep after it, and everything dies
+with the slot server. It never reads what a program wrote, and no run's data is ever in its memory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterable
+
+from services.sandbox.forkserver import child, linux, lockdown, root, wire
+
+BOX_BYTES = 16 << 20
+
+
+def serve(sock: socket.socket, policy: lockdown.Policy, *, alone: bool, keep: Iterable[int] = ()) -> None:
+    """Serve runs until the executor closes the socket.
+
+    Args:
+        sock: to the executor.
+        policy: what every run gives up.
+        alone: this is the first process of its own namespaces.
+        keep: descriptors every run keeps.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = os.getpid()
+    _new_box(alone)
+    wire.send(sock, {"ready": True})
+    while True:
+        message, descriptors = wire.receive(sock)
+        if message is None:
+            return
+        try:
+            pid = os.fork()
+        except OSError as error:  # EAGAIN, ENOMEM: the machine's trouble
+            _close(descriptors)
+            wire.send(sock, {"failed": f"fork: {error}"})
+            continue
+        if pid == 0:
+            _run(message, descriptors, policy, server=None if alone else server, keep=keep)
+        _close(descriptors)
+        _tell_started(sock, pid)
+        _, status, usage = os.wait4(pid, 0)
+        wire.send(
+            sock,
+            {
+                "status": status,
+                "cpu_s": usage.ru_utime + usage.ru_stime,
+                "memory_kb": usage.ru_maxrss,
+                "stragglers": _sweep() if alone else 0,
+            },
+        )
+        _new_box(alone)
+
+
+def _run(
+    message: wire.Message,
+    descriptors: list[int],
+    policy: lockdown.Policy,
+    *,
+    server: int | None,
+    keep: Iterable[int],
+) -> None:
+    try:
+        if server is not None:
+            child.die_with_server(server)
+        job = child.Job(**message)  # type: ignore[arg-type]
+        child.run(job, descriptors, keep, policy)
+    finally:
+        os._exit(1)  # whatever happened: never back into the server's loop
+
+
+def _tell_started(sock: socket.socket, pid: int) -> None:
+    """Give the executor a handle on the run: a pidfd, or its bare pid where there are none (gVisor)."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        wire.send(sock, {"pid": pid})
+        return
+    wire.send(sock, {"pid": pid}, [pidfd])
+    os.close(pidfd)
+
+
+def _sweep() -> int:
+    """Kill whatever else lives in this pid namespace; how many there were."""
+    try:
+        os.kill(-1, signal.SIGKILL)  # as the namespace's first process: everyone in it but ourselves
+    except ProcessLookupError:
+        return 0
+    found = 0
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return found
+        found += 1
+
+
+def _new_box(alone: bool) -> None:
+    if alone:
+        root.fresh_box(BOX_BYTES)
+    else:
+        os.chdir("/")
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def become_alone(proc: int, owner: tuple[int, int]) -> None:
+    """Settle into namespaces just made by `linux.clone`: identity maps, no way to regain anything.
+
+    Args:
+        proc: descriptor of /proc as it was before the root was changed; closed here.
+        owner: user and group this process had outside.
+    """
+    identity(proc, owner)
+    os.close(proc)
+    linux.die_with_parent()
+    linux.set_dumpable(False)
+    linux.empty_bounding_set()
+    socket.sethostname("atlas")
+
+
+def identity(proc: int, owner: tuple[int, int]) -> None:
+    """Map a user and a group to themselves in this process's new user namespace."""
+    uid, gid = owner
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
+        fd = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            os.write(fd, text.encode("ascii"))
+        finally:
+            os.close(fd)
