@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
-import signal
 import sys
 import threading
 from collections.abc import Iterable
@@ -43,9 +41,8 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
     reporter = program.Reporter(start, end)
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        source = _read(code)
-        text = _read(input_) if job.kind == "function" else b""
+        source = read(code)
+        text = read(input_) if job.kind == "function" else b""
         script = job.kind == "stdin"
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for source_fd, target in ((input_ if script else nothing, 0), (output if script else nothing, 1)):
@@ -54,7 +51,6 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
         kept = {start, end, *keep} | (set() if script else {output})
         _close_all_but(kept | ({policy.ruleset} if policy.ruleset is not None else set()))
         program.standard_streams()
-        random.seed()
         arguments = program.read_arguments(text.decode("utf-8", "surrogatepass")) if text else []
         namespace = dict(_PRELUDE) if job.kind == "function" else {}
         lockdown.lock_down(
@@ -92,7 +88,7 @@ def die_with_server(server: int) -> None:
         raise OSError(errno.ESRCH, "the slot server has gone")
 
 
-def _read(fd: int) -> bytes:
+def read(fd: int) -> bytes:
     """The whole of a memory file, wherever its position is: it may be shared with other runs."""
     size = os.fstat(fd).st_size
     data = os.pread(fd, size, 0)

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.sandbox.forkserver import landlock, linux, lockdown, root, seccomp, slot_server, wire
+from services.sandbox.forkserver import landlock, linux, lockdown, root, seccomp, slot_server, warm, wire
 
 # What contest programs import, besides the prelude's. None of them starts a thread.
 USUAL = (
@@ -83,6 +83,7 @@ def main(control: socket.socket, order: Order) -> None:
             tasks=lockdown.THREADS + 2 + (0 if alone else order.tasks),
             base_bytes=base,
         )
+        warm.up(policy.filter)
         gc.collect()
         gc.freeze()  # the collector leaves what is shared alone, so that it stays shared
     except OSError as error:

@@ -50,7 +50,7 @@ def lock_down(policy: Policy, *, time_s: float, memory_bytes: int, file_bytes: i
     """
     linux.drop_capabilities()
     linux.no_new_privileges()
-    _set_limits(
+    set_limits(
         {
             resource.RLIMIT_STACK: _STACK_BYTES,
             resource.RLIMIT_CPU: math.ceil(time.process_time() + time_s) + 1,
@@ -70,7 +70,8 @@ def lock_down(policy: Policy, *, time_s: float, memory_bytes: int, file_bytes: i
     seccomp.install(policy.filter.for_process(os.getpid()))
 
 
-def _set_limits(wanted: dict[int, int]) -> None:
+def set_limits(wanted: dict[int, int]) -> None:
+    """Lower rlimits, soft and hard, to these values or to what the hard ones are; read back."""
     for kind, most in wanted.items():
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -180,12 +180,13 @@ def _finish(status: int, reporter: Reporter) -> int:
 
 def standard_streams() -> None:
     """New stream objects on descriptors 0, 1 and 2, as an interpreter in UTF-8 mode makes them."""
-    sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")  # type: ignore[misc]
-    sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = stream(0, "r", "surrogateescape")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = stream(1, "w", "surrogateescape")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = stream(2, "w", "backslashreplace")  # type: ignore[misc]
 
 
-def _stream(fd: int, mode: Literal["r", "w"], errors: str) -> io.TextIOWrapper:
+def stream(fd: int, mode: Literal["r", "w"], errors: str) -> io.TextIOWrapper:
+    """A text stream in UTF-8 on a descriptor, which stays open with it."""
     raw = io.FileIO(fd, mode, closefd=False)
     buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
     stream = io.TextIOWrapper(buffer, "utf-8", errors, "\n", line_buffering=fd == 2)

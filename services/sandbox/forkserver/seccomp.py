@@ -4,8 +4,8 @@ Allowed is what CPython, glibc or musl, threads and numpy need to read, compute 
 is EPERM; calls newer than the table, and those libc has an older way for, are ENOSYS so that it takes
 that way. A call of a foreign architecture kills.
 
-Not covered: what the allowed calls do with files (Landlock and the mounts see to that), and bugs of the kernel
-that can be reached through them.
+Not covered: what the allowed calls do with files (Landlock and the mounts see to that), and bugs of the
+kernel that can be reached through them.
 
 Numbers: asm/unistd_64.h and asm-generic/unistd.h of Linux 6.1; BPF: linux/filter.h; seccomp(2).
 """

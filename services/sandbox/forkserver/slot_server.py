@@ -26,7 +26,6 @@ def serve(sock: socket.socket, policy: lockdown.Policy, *, alone: bool, keep: It
         alone: this is the first process of its own namespaces.
         keep: descriptors every run keeps.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = os.getpid()
     _new_box(alone)
     wire.send(sock, {"ready": True})
