@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from atlas.errors import ConfigError
 
+Isolation = Literal["auto", "namespaces", "pod", "gvisor"]
+
 ENV_PREFIX = "ATLAS_"
 ENV_CONF = "ATLAS_CONF"
 ENV_NOT_SETTINGS = "ATLAS_TEST_"
@@ -50,6 +52,7 @@ class Settings(BaseModel):
     llama_url: str | None = None
     executor_url: str | None = None
     sandbox_jobs: int = Field(default=0, ge=0, description="0: one per core")
+    sandbox_isolation: Isolation = "auto"
     task_deadline_seconds: float = Field(default=1800, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

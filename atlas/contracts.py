@@ -184,13 +184,18 @@ class TestResult(Contract):
     output_sha256: str = ""
     error: str = ""
     cpu_s: float = 0.0
+    wall_s: float = 0.0
     memory_mb: float = 0.0
 
 
 class Execution(Contract):
-    """One candidate on the public examples."""
+    """One program on tests: a candidate on its public examples, or whatever the judge was asked.
+
+    `results` has fewer than `tests` entries where the judge stopped at the first failure.
+    """
 
     results: tuple[TestResult, ...]
+    tests: int = Field(default=0, ge=0, description="how many tests were asked for; 0: not recorded")
     isolation: str
     seconds: float = Field(ge=0, description="wall time until the executor answered")
 
@@ -201,8 +206,8 @@ class Execution(Contract):
 
     @property
     def all_passed(self) -> bool:
-        """True if there was at least one example and every one was accepted."""
-        return bool(self.results) and self.passed == len(self.results)
+        """True if there was at least one test and every one asked for was accepted."""
+        return bool(self.results) and self.passed == max(self.tests, len(self.results))
 
 
 Basis = Literal["passed_public_examples", "best_partial", "no_public_examples", "not_executed"]

@@ -193,7 +193,7 @@ def sandbox_child(settings: Settings) -> Iterator[subprocess.Popen[str] | None]:
     from atlas.embedded.process import plain_environment
 
     # A child of its own, because atlas imports no service.
-    command = [sys.executable, "-m", "services.sandbox.executor", "--check"]
+    command = [sys.executable, "-m", "services.sandbox.executor", *_check_arguments(settings)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=plain_environment()) as child:
         try:
@@ -210,10 +210,16 @@ def sandbox(settings: Settings, child: subprocess.Popen[str] | None) -> Check:
         out, err = child.communicate(timeout=SANDBOX_S)
     except subprocess.TimeoutExpired:
         return Check("sandbox", "missing", f"its check has not ended in {SANDBOX_S:.0f} s", "")
+    last = err.strip().rpartition("\n")[2]
     if child.returncode == 0:
-        return Check("sandbox", "ok", f"isolation {out.strip()}")
-    last = err.strip().rpartition("\n")[2] or f"its check exited with {child.returncode}"
-    return Check("sandbox", "missing", last, "python -m services.sandbox.executor --check")
+        # What it says on the side is why no stronger isolation works here.
+        return Check("sandbox", "ok", f"isolation {out.strip()}{f' ({last})' if last else ''}")
+    mend = f"python -m services.sandbox.executor {' '.join(_check_arguments(settings))}"
+    return Check("sandbox", "missing", last or f"its check exited with {child.returncode}", mend)
+
+
+def _check_arguments(settings: Settings) -> list[str]:
+    return ["--check", "--isolation", settings.sandbox_isolation]
 
 
 def _executor_answers(url: str) -> Check:

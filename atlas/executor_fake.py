@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
+from atlas.executor import (
+    ExecuteManyRequest,
+    ExecuteManyResponse,
+    ExecuteRequest,
+    ExecuteResponse,
+    Run,
+    RunStatus,
+)
 
 
 class FakeExecutor:
@@ -33,6 +40,11 @@ class FakeExecutor:
             if request.stop_on_error and runs[-1].status is not RunStatus.OK:
                 break
         return ExecuteResponse(runs=tuple(runs), isolation=self.isolation)
+
+    async def execute_many(self, request: ExecuteManyRequest) -> ExecuteManyResponse:
+        """Answer every input for every program; `requests` gets one entry per program."""
+        answers = [await self.execute(request.one(index)) for index in range(len(request.programs))]
+        return ExecuteManyResponse(runs=tuple(each.runs for each in answers), isolation=self.isolation)
 
     async def aclose(self) -> None:
         """Nothing to close."""

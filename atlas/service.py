@@ -30,11 +30,15 @@ STRANGER = "atlas.stranger"
 
 @dataclass
 class Runtime:
-    """What a running service holds; `checks` say None when fine, else what is not."""
+    """What a running service holds; `checks` say None when fine, else what is not.
+
+    `facts` are shown by its `/readyz` to whoever may see them.
+    """
 
     settings: Settings
     stack: AsyncExitStack
     checks: dict[str, Check] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     _journal: Journal | None = None
 
     async def journal(self) -> Journal:
@@ -131,10 +135,11 @@ def create_service(name: str, setup: Setup, settings: Settings | None) -> FastAP
     @app.get("/readyz", tags=["health"])
     async def readyz(request: Request) -> JSONResponse:
         """503 with the reasons while something the service needs is missing."""
-        problems = await request.app.state.runtime.problems()
-        body = {"status": "unready" if problems else "ready", "service": name}
+        runtime: Runtime = request.app.state.runtime
+        problems = await runtime.problems()
+        body: dict[str, object] = {"status": "unready" if problems else "ready", "service": name}
         if not request.scope.get(STRANGER):
-            body["problems"] = problems
+            body |= {"problems": problems, **runtime.facts}
         return JSONResponse(body, status_code=503 if problems else 200)
 
     @app.get("/metrics", tags=["health"])

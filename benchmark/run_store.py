@@ -61,7 +61,10 @@ class RunFile(Contract):
 
 
 class GradeSummary(Contract):
-    """A grade without any input or output. `verdicts` ends at the first test that was not accepted."""
+    """A grade without any input or output. `verdicts` ends at the first test that was not accepted.
+
+    `seconds` (wall) and `cpu_s` are sums over the runs, `memory_mb` is the largest peak among them.
+    """
 
     checker: Checker
     passed: bool | None
@@ -69,6 +72,8 @@ class GradeSummary(Contract):
     verdicts: tuple[Verdict, ...]
     isolation: str
     seconds: float
+    cpu_s: float = 0.0
+    memory_mb: float = 0.0
     note: str = ""
 
 

@@ -107,6 +107,8 @@ class Solver:
             verdicts=grade.verdicts,
             isolation=grade.isolation,
             seconds=grade.seconds,
+            cpu_s=grade.cpu_s,
+            memory_mb=grade.memory_mb,
             note=grade.error or note,
         )
 

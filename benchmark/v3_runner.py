@@ -156,7 +156,8 @@ async def measure(
                     said = f"{policy.name} runs without a part of it: {lacking}"
                     console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if grader is None:
-                    grader = await stack.enter_async_context(Grader())
+                    isolation = settings.sandbox_isolation
+                    grader = await stack.enter_async_context(Grader(isolation=isolation))
                 solver = Solver(reached.gateway, grader, store, policy)
                 done = [store.records[t.id] for t in tasks if t not in todo]
                 progress = stack.enter_context(RunProgress(console, len(tasks), done))

@@ -40,7 +40,11 @@ class ExecutorServer:
 
 def arguments(settings: Settings, path: Path) -> list[str]:
     """Return the child's arguments for these settings."""
-    return ["--uds", str(path), "--jobs", str(settings.execution_jobs)]
+    return [
+        *("--uds", str(path)),
+        *("--jobs", str(settings.execution_jobs)),
+        *("--isolation", settings.sandbox_isolation),
+    ]
 
 
 def launch(settings: Settings, *, name: str = "executor") -> ExecutorServer:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from pydantic import ValidationError
 
 from atlas.checkers import Checker
-from atlas.config import Settings
+from atlas.config import Isolation, Settings
 from atlas.contracts import Execution, Verdict
 from atlas.embedded import executor_server
 from atlas.errors import InfrastructureError, StartupError
 from atlas.executor import Executor, ExecutorClient
 from atlas.judge import judge
+from benchmark.scoring.private_directory import PrivateDirectory
 from benchmark.tasks import Task
 
 ATTEMPTS = 2
@@ -36,6 +35,11 @@ class Grade:
     `passed` is None exactly when `error` says which machinery failed: that is no result, and must not be
     counted as a wrong answer. Grading stops at the first test that is not accepted, so `verdicts` has up to
     `tests` entries, in the tests' order.
+
+    Attributes:
+        seconds: wall time of all runs together.
+        cpu_s: CPU time of all runs together.
+        memory_mb: peak resident memory of the run that used most.
     """
 
     task: str
@@ -46,6 +50,8 @@ class Grade:
     isolation: str = ""
     seconds: float = 0.0
     error: str | None = None
+    cpu_s: float = 0.0
+    memory_mb: float = 0.0
 
 
 class Grader:
@@ -57,15 +63,19 @@ class Grader:
     Args:
         jobs: programs graded at once, 0 for one per core. More would slow each other down, and a program near
             the time limit would be judged by the machine's load.
+        isolation: the level of the executor started here, as SANDBOX_ISOLATION.
         executor: use this one and start no child; for tests.
     """
 
-    def __init__(self, *, jobs: int = 0, executor: Executor | None = None) -> None:
+    def __init__(
+        self, *, jobs: int = 0, isolation: Isolation = "auto", executor: Executor | None = None
+    ) -> None:
         self._jobs = jobs or os.cpu_count() or 1
+        self._isolation = isolation
         self._turns = asyncio.Semaphore(self._jobs)
         self._starting = asyncio.Lock()
         self._executor = executor
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: PrivateDirectory | None = None
         self._server: executor_server.ExecutorServer | None = None
 
     async def __aenter__(self) -> Grader:
@@ -75,7 +85,7 @@ class Grader:
             StartupError: it does not come up; quotes its log.
         """
         if self._executor is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="atlas-grader-")
+            self._directory = PrivateDirectory.make("atlas-grader-")
             try:
                 await self._start()
             except BaseException:
@@ -147,7 +157,9 @@ class Grader:
         if self._directory is None:
             raise StartupError("the grader is not running; use it inside `async with Grader()`")
         # Spawned in this thread (see the class), waited for in another.
-        settings = Settings(data_dir=Path(self._directory.name), sandbox_jobs=self._jobs)
+        settings = Settings(
+            data_dir=self._directory.path, sandbox_jobs=self._jobs, sandbox_isolation=self._isolation
+        )
         self._server = executor_server.launch(settings, name="grader")
         await asyncio.to_thread(self._server.wait_ready)
         self._executor = ExecutorClient(self._server.url)
@@ -155,7 +167,7 @@ class Grader:
     async def _close(self) -> None:
         if self._directory is not None:
             await self._stop()
-            self._directory.cleanup()
+            self._directory.close()
             self._directory = None
 
     async def _stop(self) -> None:
@@ -182,7 +194,18 @@ def _grade(task: Task, checker: Checker, execution: Execution) -> Grade:
         error = f"executor: {len(verdicts)} of {tests} tests were judged"
     else:
         passed = True
-    return Grade(task.id, checker, passed, verdicts, tests, execution.isolation, execution.seconds, error)
+    return Grade(
+        task=task.id,
+        checker=checker,
+        passed=passed,
+        verdicts=verdicts,
+        tests=tests,
+        isolation=execution.isolation,
+        seconds=execution.seconds,
+        error=error,
+        cpu_s=sum(result.cpu_s for result in execution.results),
+        memory_mb=max((result.memory_mb for result in execution.results), default=0.0),
+    )
 
 
 def _is_source(code: str) -> bool:

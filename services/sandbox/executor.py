@@ -1,6 +1,7 @@
-"""The executor: untrusted programs in, outputs out, over HTTP. No Redis, no secrets, no expected outputs.
+"""The executor: untrusted programs in, outputs out, over HTTP (`routes`). No Redis, no secrets.
 
     python -m services.sandbox.executor (--uds PATH | --host H --port P | --check) [--jobs N]
+        [--isolation auto | namespaces | pod | gvisor]
 
 Many requests share `jobs` run slots; one request never holds more than that many of them queued, so a
 thousand-input request does not starve the next.
@@ -10,80 +11,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import uvicorn
-from fastapi import FastAPI
 
-from atlas.contracts import Contract, Limits
 from atlas.errors import StartupError
-from atlas.executor import ExecuteRequest, ExecuteResponse
-from atlas.problem_json import add_errors
+from services.sandbox.isolation import Wanted
+from services.sandbox.routes import create_app
 from services.sandbox.runner import Runner
-from services.sandbox.selfcheck import self_check
 
 GRACE_S = 3
 LISTEN_BACKLOG = 128
-MAX_BODY_BYTES = 128_000_000  # a thousand inputs, some of them large
-
-
-class Environment(Contract):
-    """What a program finds here."""
-
-    python: str
-    implementation: str
-    machine: str
-    isolation: str
-    jobs: int
-    default_limits: Limits
-
-
-def create_app(runner: Runner) -> FastAPI:
-    """The HTTP face of a runner; closes it when the server stops."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        runner.close()
-
-    app = FastAPI(title="ATLAS sandbox executor", lifespan=lifespan)
-    add_errors(app, MAX_BODY_BYTES)
-
-    @app.post("/v1/execute")
-    def execute(request: ExecuteRequest) -> ExecuteResponse:
-        """Run one program on its inputs, in order."""
-        return runner.execute(request)
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        """It serves only after its self-check, so whoever gets an answer may send programs."""
-        return {"status": "ok", "isolation": runner.isolation}
-
-    @app.get("/v1/environment")
-    async def environment() -> Environment:
-        """What a program finds here."""
-        return Environment(
-            python=platform.python_version(),
-            implementation=platform.python_implementation(),
-            machine=platform.machine(),
-            isolation=runner.isolation,
-            jobs=runner.jobs,
-            default_limits=Limits(),
-        )
-
-    return app
 
 
 def listen(uds: str | None, host: str, port: int) -> socket.socket:
@@ -126,23 +70,18 @@ def _remove_stale(path: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check the sandbox, then serve until SIGTERM or SIGINT. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m services.sandbox.executor", description=__doc__)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--uds", help="listen on this Unix socket")
-    where.add_argument("--port", type=int, help="listen on this TCP port")
-    where.add_argument("--check", action="store_true", help="try the sandbox, print its isolation, and exit")
-    parser.add_argument("--host", default="127.0.0.1", help="address for --port (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=0, help="programs at once (default: one per core)")
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     try:
         if arguments.check:
-            sys.stdout.write(f"{self_check()}\n")
-            return 0
-        runner = Runner.start(jobs=arguments.jobs)
+            return _check(arguments.isolation)
+        runner = Runner.start(jobs=arguments.jobs, isolation=arguments.isolation)
+    except StartupError as error:
+        return _cannot(error)
+    try:
         server_socket = listen(arguments.uds, arguments.host, arguments.port or 0)
     except StartupError as error:
-        sys.stderr.write(f"{error.title}: {error}\n")
-        return 1
+        runner.close()
+        return _cannot(error)
     # uvicorn raises the signal that stopped it once more at the end: a clean stop should exit with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -152,6 +91,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.uds:
         Path(arguments.uds).unlink(missing_ok=True)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.sandbox.executor", description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--uds", help="listen on this Unix socket")
+    where.add_argument("--port", type=int, help="listen on this TCP port")
+    where.add_argument("--check", action="store_true", help="try the sandbox, print its isolation, and exit")
+    parser.add_argument("--host", default="127.0.0.1", help="address for --port (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=0, help="programs at once (default: one per core)")
+    parser.add_argument(
+        "--isolation",
+        choices=get_args(Wanted),
+        default="auto",
+        help="refuse to start without this level; auto takes the strongest that works (default: %(default)s)",
+    )
+    return parser
+
+
+def _check(wanted: Wanted) -> int:
+    """Print the isolation that holds here; on stderr, why no stronger one does."""
+    runner = Runner.start(jobs=1, isolation=wanted)
+    try:
+        sys.stdout.write(f"{runner.isolation}\n")
+        if runner.why_not_stronger:
+            sys.stderr.write(f"{runner.why_not_stronger}\n")
+    finally:
+        runner.close()
+    return 0
+
+
+def _cannot(error: StartupError) -> int:
+    sys.stderr.write(f"{error.title}: {error}\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -66,8 +66,13 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "EXECUTOR_URL": ("unix:/e.sock", lambda s: s.executor_url, "unix:/e.sock"),
     "SANDBOX_JOBS": (
         "5",
-        lambda s: executor_server.arguments(s, Path("/e.sock")),
+        lambda s: executor_server.arguments(s, Path("/e.sock"))[:4],
         ["--uds", "/e.sock", "--jobs", "5"],
+    ),
+    "SANDBOX_ISOLATION": (
+        "pod",
+        lambda s: executor_server.arguments(s, Path("/e.sock"))[4:],
+        ["--isolation", "pod"],
     ),
     "TASK_DEADLINE_SECONDS": ("12.5", lambda s: s.task_deadline_seconds, 12.5),
     "LOG_LEVEL": ("debug", lambda s: s.log_level, "debug"),
@@ -172,6 +177,7 @@ def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: p
         ("SLOTS=many\n", r"line 1: SLOTS='many'"),
         ("GPU_DEVICE=-1\n", r"line 1: GPU_DEVICE='-1'"),
         ("LOG_LEVEL=loud\n", r"line 1: LOG_LEVEL='loud'"),
+        ("SANDBOX_ISOLATION=none\n", r"line 1: SANDBOX_ISOLATION='none': .*'namespaces', 'pod' or 'gvisor'"),
         ("PROT=1\n", r"line 1: unknown key PROT; did you mean PORT\?"),
         ("ZZZZZZ=1\n", r"line 1: unknown key ZZZZZZ; see atlas\.conf\.example"),
         ("PORT=1\n\nSLOTS=2\nPORT=2\n", r"line 4: PORT is set twice \(first: .*line 1\)"),
