@@ -173,7 +173,7 @@ class Runner:
 
     def _compile(self, program: _Program) -> Run | None:
         """Compile a program for its runs to come; how that failed, if it did."""
-        run, output = self._threads.submit(self._run, program, program.compile_job()).result()
+        run, output = self._submit(program, program.compile_job()).result()
         if run.status is not RunStatus.OK:
             return run
         program.compiled(output)
@@ -186,7 +186,7 @@ class Runner:
         while waiting or inputs:
             # Never more than the slots can take, so that a long request does not starve the next.
             while inputs and len(waiting) < self.jobs:
-                waiting.append(self._threads.submit(self._run, program, program.job(inputs.popleft())))
+                waiting.append(self._submit(program, program.job(inputs.popleft())))
             runs.append(waiting.popleft().result()[0])
             if request.stop_on_error and runs[-1].status is not RunStatus.OK:
                 for future in waiting:
@@ -197,6 +197,16 @@ class Runner:
             if not future.cancelled():
                 future.result()
         return runs
+
+    def _submit(self, program: _Program, job: Job) -> Future[tuple[Run, bytes]]:
+        try:
+            return self._threads.submit(self._run, program, job)
+        except RuntimeError:  # closed meanwhile
+            done: Future[tuple[Run, bytes]] = Future()
+            done.set_result(
+                (Run(status=RunStatus.INFRASTRUCTURE_ERROR, error="the executor is stopping"), b"")
+            )
+            return done
 
     def _run(self, program: _Program, job: Job) -> tuple[Run, bytes]:
         """One run; once more if the machinery failed or the host disturbed it."""

@@ -24,6 +24,7 @@ from services.sandbox.forkserver import child, wire
 from services.sandbox.host import waited_s
 
 RUNS_A_SERVER = 1000
+START_S = 10.0
 # Status lines and errors must fit beside a program's own output, however small its limit.
 LEAST_FILE_BYTES = 64 << 10
 STDERR_KEPT_BYTES = 8 << 10
@@ -138,7 +139,7 @@ class Slot:
         ooms = self._cgroup.oom_kills() if self._cgroup is not None else 0
         started = time.monotonic()
         try:
-            sock.settimeout(10)
+            sock.settimeout(START_S)
             wire.send(sock, files.message, files.descriptors)
             message, descriptors = wire.receive(sock)
         except OSError as error:

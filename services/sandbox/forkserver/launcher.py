@@ -11,6 +11,7 @@ import importlib
 import os
 import platform
 import resource
+import signal
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ def main(control: socket.socket, order: Order) -> None:
     except OSError as error:
         wire.send(control, {"failed": str(error)})
         return
+    signal.signal(signal.SIGCHLD, lambda *_: _reap())
     wire.send(control, {"ready": True, "landlock": landlock.abi()})
     while _make_slot(control, proc, policy, alone=alone, keep=keep):
         pass
@@ -101,7 +103,6 @@ def _make_slot(
     message, descriptors = wire.receive(control)
     if message is None:
         return False
-    _reap()
     slot = socket.socket(fileno=descriptors[0])
     owner = os.geteuid(), os.getegid()
     try:
@@ -204,6 +205,7 @@ def _become_slot(
     """Never returns. `alone`: /proc and the owner outside, for a slot in its own namespaces."""
     status = 1
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()
         if alone is not None:
             slot_server.become_alone(*alone)
