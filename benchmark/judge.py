@@ -186,6 +186,8 @@ async def measure(options: argparse.Namespace, console: Console) -> Report:
     """
     found = normalised.solutions(options.solutions)
     tasks = normalised.tasks(options.tasks, {s.question_id for s in found}, options.bigtests)
+    if options.all_rows:
+        found = [replace(each, on_large_test=False) for each in found]
     rows = [each for each in found if not tasks.why_not(each)]
     skipped = _skipped(found, tasks)
     if not rows:

@@ -247,6 +247,19 @@ def test_the_command_counts_names_and_explains(tmp_path: Path, capsys: pytest.Ca
     assert "4 of 6 agree" in said.err
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(("more", "n"), [([], 1), (["--all-rows"], 2)])
+def test_undecided_rows_count_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], n: int
+) -> None:
+    tasks = write(tmp_path / "t.jsonl", task_row(metadata={"n_private_dropped_over_cap": 2}))
+    rows = write(tmp_path / "s.jsonl", solution(), solution("fail", fails_on_shipped_tests=False))
+    assert judge.main(["--tasks", str(tasks), "--solutions", str(rows), "--json", *more]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (report["n"], report["agree"]) == (n, 1)
+    assert [row["left_out"] for row in report["disagree"]] == [2] * (n - 1)
+
+
 def test_nothing_to_judge_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks, rows = write(tmp_path / "t.jsonl", task_row()), write(tmp_path / "s.jsonl", solution())
     write(rows, solution(question_id="gone"))
