@@ -363,6 +363,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--compare", action="store_true", help="also time a plain subprocess harness, WITHOUT A SANDBOX"
     )
     parser.add_argument(
+        "--all-rows",
+        action="store_true",
+        help="count also the rows whose verdict may hang on a large test that the files leave out",
+    )
+    parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="programs at once [%(default)s]"
     )
     parser.add_argument(
