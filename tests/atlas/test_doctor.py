@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from atlas import doctor, doctor_machine
 from atlas.api_keys import ApiKeys
 from atlas.catalogue import CATALOGUE
 from atlas.cli import app
-from atlas.config import Settings
+from atlas.config import Isolation, Settings
 from atlas.doctor import Check, examine, safely
 from atlas.redis_client import connect
 from tests.support.scripted_gateway import Answer, ScriptedGateway
@@ -45,8 +46,11 @@ def test_a_bare_directory_lacks_nothing_but_the_model(monkeypatch: pytest.Monkey
     assert [(check.name, check.mend) for check in missing] == [
         ("model", "atlas models pull qwen2.5-coder-0.5b")
     ]
-    assert by_name(checks)["sandbox"].detail.startswith("isolation subprocess+seccomp")
-    assert not [child for child in psutil.Process().children() if "executor" in " ".join(child.cmdline())]
+    assert by_name(checks)["sandbox"].detail.split()[:2] in (
+        ["isolation", level] for level in get_args(Isolation)
+    )
+    left = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    assert not [child for child in left if "executor" in " ".join(child.cmdline())]
 
 
 def test_the_command_shows_it_and_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +145,21 @@ def test_a_sandbox_that_does_not_hold_is_missing(monkeypatch: pytest.MonkeyPatch
     with doctor.sandbox_child(Settings()) as child:
         check = doctor.sandbox(Settings(), child)
     assert (check.state, check.detail) == ("missing", "its check exited with 1")
+
+
+def test_the_sandbox_is_tried_at_the_wanted_isolation_and_says_why_it_is_not_a_stronger_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(
+        '#!/bin/sh\necho "$*" | grep -o "isolation .*"\necho "level namespaces: closed" >&2\n'
+    )
+    stand_in.chmod(0o700)
+    monkeypatch.setattr(doctor, "sys", type("Sys", (), {"executable": str(stand_in)}))
+    settings = Settings(sandbox_isolation="pod")
+    with doctor.sandbox_child(settings) as child:
+        check = doctor.sandbox(settings, child)
+    assert (check.state, check.detail) == ("ok", "isolation isolation pod (level namespaces: closed)")
 
 
 def test_ports_are_free_taken_or_the_running_stack_s() -> None:
