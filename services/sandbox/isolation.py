@@ -49,7 +49,7 @@ def choose(wanted: Wanted, jobs: int) -> Choice:
         try:
             return Choice(level, _proved(level, jobs), "; ".join(reasons))
         except StartupError as error:
-            hint = _namespaces_hint() if level == "namespaces" else ""
+            hint = namespaces_hint() if level == "namespaces" else ""
             reasons.append(f"level '{level}': {error}{hint}")
     raise StartupError(f"this machine cannot isolate programs: {'; '.join(reasons)}. See docs/SANDBOX.md")
 
@@ -92,7 +92,7 @@ def _proved(level: Level, jobs: int) -> ForkServer:
     return server
 
 
-def _namespaces_hint() -> str:
+def namespaces_hint() -> str:
     """What keeps user namespaces closed here, and which profile opens them."""
     if _number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1:
         return (
