@@ -148,8 +148,9 @@ def find(proc: Path = Path("/proc/self"), name: str | None = None) -> Root | Non
         mounts, own = _mounts(proc), _own(proc)
         if "memory" in own and "pids" in own:
             memory, tasks = (mounts[kind] / own[kind].lstrip("/") for kind in ("memory", "pids"))
-            _sweep(memory, tasks)
+            _sweep(mounts["memory"], mounts["pids"])
             return _make(memory / name, tasks / name, _V1)
+        _sweep(mounts["unified"])
         return _unified(mounts["unified"] / own[""].lstrip("/"), name)
     except (OSError, KeyError) as error:
         log.info("no cgroups: %r", error)
@@ -162,7 +163,6 @@ def _unified(own: Path, name: str) -> Root | None:
     if not {"memory", "pids"} <= set(available):
         log.info("no cgroups: the memory and pids controllers are not delegated to %s", own)
         return None
-    _sweep(own)
     root = _make(own / name, own / name, _V2)
     enabled = (own / "cgroup.subtree_control").read_text(encoding="ascii").split()
     if not {"memory", "pids"} <= set(enabled):
@@ -181,10 +181,10 @@ def _make(memory: Path, tasks: Path, files: _Files) -> Root:
     return Root(memory, tasks, files)
 
 
-def _sweep(*parents: Path) -> None:
-    """Remove what executors left that are no longer there."""
-    for parent in parents:
-        for left in parent.glob(f"{PREFIX}*"):
+def _sweep(*hierarchies: Path) -> None:
+    """Remove what executors left that are no longer there, wherever in a hierarchy they were."""
+    for hierarchy in hierarchies:
+        for left in hierarchy.glob(f"**/{PREFIX}*"):
             pid = left.name[len(PREFIX) :].split("-")[0]
             if pid.isdigit() and not Path(f"/proc/{pid}").exists():
                 for group in (*left.glob("*/"), left):
