@@ -344,7 +344,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AtlasError as error:
         err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
         return FAILED
-    (err if options.json else Console()).print("\n".join(_lines(report)), markup=False, highlight=False)
+    (err if options.json else Console(soft_wrap=True)).print(
+        "\n".join(_lines(report)), markup=False, highlight=False
+    )
     if options.json:
         print(report.model_dump_json(), flush=True)
     return COMPLETE
