@@ -1,0 +1,63 @@
+"""A program whose compiler output doubles with each `finally` around it: 2**20 copies of one line.
+
+Success: the compiler runs where the executor is, or the slot is lost.
+"""
+
+try:
+    pass
+finally:
+    try:
+        pass
+    finally:
+        try:
+            pass
+        finally:
+            try:
+                pass
+            finally:
+                try:
+                    pass
+                finally:
+                    try:
+                        pass
+                    finally:
+                        try:
+                            pass
+                        finally:
+                            try:
+                                pass
+                            finally:
+                                try:
+                                    pass
+                                finally:
+                                    try:
+                                        pass
+                                    finally:
+                                        try:
+                                            pass
+                                        finally:
+                                            try:
+                                                pass
+                                            finally:
+                                                try:
+                                                    pass
+                                                finally:
+                                                    try:
+                                                        pass
+                                                    finally:
+                                                        try:
+                                                            pass
+                                                        finally:
+                                                            try:
+                                                                pass
+                                                            finally:
+                                                                try:
+                                                                    pass
+                                                                finally:
+                                                                    try:
+                                                                        pass
+                                                                    finally:
+                                                                        try:
+                                                                            pass
+                                                                        finally:
+                                                                            print("ESCAPED: compiled")

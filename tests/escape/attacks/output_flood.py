@@ -1,0 +1,5 @@
+"""Prints without end. Success: the executor takes it all."""
+
+line = "x" * 10_000
+while True:
+    print(line)
