@@ -13,6 +13,7 @@ from typing import Literal
 
 from atlas.contracts import Limits
 from atlas.executor import RunStatus
+from services.sandbox.runner import WORTH_COMPILING_CHARS
 
 PROGRAMS = Path(__file__).parent / "attacks"
 
@@ -54,7 +55,8 @@ class Attack:
         witness: how a test knows that it failed.
         statuses: how its run may end; `ok` only with `done` as the last line.
         control: whether there is one.
-        inputs: how many runs one request asks for; with more than one the program is compiled in its own run.
+        inputs: how many runs one request asks for.
+        long: so long that a request with several inputs has it compiled once, in a run of its own.
         then: the program that runs after it, for the witness `later`.
         known: level to what it does achieve there; docs/SANDBOX.md says so too.
     """
@@ -65,6 +67,7 @@ class Attack:
     limits: Limits = SHORT
     control: Control = NO
     inputs: int = 1
+    long: bool = False
     then: str = ""
     kind: Literal["stdin", "function"] = "stdin"
     known: Mapping[str, str] = field(default_factory=dict)
@@ -72,7 +75,7 @@ class Attack:
     @property
     def code(self) -> str:
         """Its program."""
-        return program(self.name)
+        return program(self.name) + "#" * WORTH_COMPILING_CHARS * self.long
 
 
 def program(name: str) -> str:
@@ -129,7 +132,7 @@ ATTACKS = (
     _ends("pickle_bomb", MEMORY, TIME, FORBIDDEN),
     _ends("regex_bomb", TIME),
     _ends("compile_bomb", MEMORY, TIME, COMPILE),
-    Attack("compile_bomb", "status", frozenset({MEMORY, TIME, COMPILE}), BRIEF, inputs=2),
+    Attack("compile_bomb", "status", frozenset({MEMORY, TIME, COMPILE}), BRIEF, inputs=2, long=True),
     # other processes
     _refused("kill_victim", "victim", control=YES),
     _refused("stop_victim", "victim", control=YES),
@@ -203,6 +206,7 @@ ATTACKS = (
     Attack("leave_state", "later", then="find_state"),
     Attack("descriptors", "said", control=YES),
     Attack("poison_batch", "batch", inputs=2),
+    Attack("poison_batch", "batch", inputs=2, long=True),
     # the judge
     Attack("close_everything", "status", frozenset({CRASHED})),
     _judged("judge_equal_to_everything", OK, control=YES),

@@ -34,7 +34,7 @@ def runner(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Runner]:
     made.close()
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.name}-{attack.inputs}")
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.name}{'-compiled' * attack.long}")
 def test_the_attack_fails_and_the_next_request_is_served(attack: Attack, runner: Runner, scene: Scene):
     achieved = attempt(attack, runner, scene)
     if achieved:

@@ -1,0 +1,52 @@
+"""A short `python -m tests.escape` at every level; the long one is for `benchmark` days."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atlas.executor import ExecuteResponse, Run, RunStatus
+from tests.escape import good
+from tests.escape.corpus import Attack
+from tests.escape.mixture import plan
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("level", ["namespaces", "pod"])
+def test_nothing_is_wrong_escaped_or_left_after_a_mixture_with_kills(level: str):
+    command = [sys.executable, "-m", "tests.escape", "--executions", "300", "--kills", "4", "--seed", "1"]
+    done = subprocess.run(
+        [*command, "--isolation", level, "--json"], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    if "could not run" in done.stderr:
+        pytest.skip(done.stderr[-500:])
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert (figures["wrong"], figures["escaped"], figures["kills"]) == (0, 0, 4), done.stderr
+    assert not any(figures["left"].values()), figures["left"]
+    assert figures["level"] == level
+    assert figures["executions"] == figures["good"] + figures["attacks"] >= 300
+    assert figures["restarts"] > 0
+    assert done.returncode == 0
+
+
+def test_a_plan_is_drawn_from_its_seed_and_has_both():
+    assert plan(500, 3) == plan(500, 3) != plan(500, 4)
+    kinds = {type(item) for item in plan(500, 3)}
+    assert kinds == {good.Good, Attack}
+
+
+def test_a_good_program_with_another_answer_is_wrong():
+    program = good.draw(random.Random(5))
+    right = tuple(Run(status=RunStatus.OK, output=text) for text in program.outputs)
+    assert not program.wrong(ExecuteResponse(runs=right, isolation="x"))
+    off = (*right[:-1], Run(status=RunStatus.OK, output="off"))
+    assert program.wrong(ExecuteResponse(runs=off, isolation="x"))
+    failed = tuple(Run(status=RunStatus.INFRASTRUCTURE_ERROR, output=text) for text in program.outputs)
+    assert program.wrong(ExecuteResponse(runs=failed, isolation="x"))
