@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 
@@ -12,6 +13,28 @@ def waited_s(pid: int) -> float:
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):  # it just went, or the kernel does not count this
         return 0.0
+
+
+class StealMeter:
+    """Which part of the machine's time its hypervisor took. Thread-safe; reads /proc rarely.
+
+    Runs are short and many: a baseline is up to `every_s` older than the run it serves.
+    """
+
+    def __init__(self, every_s: float = 0.25) -> None:
+        self._every_s = every_s
+        self._sample = (time.monotonic(), stolen_s())
+
+    def begin(self) -> tuple[float, float]:
+        """A baseline for `share`."""
+        if time.monotonic() - self._sample[0] > self._every_s:
+            self._sample = (time.monotonic(), stolen_s())
+        return self._sample
+
+    def share(self, since: tuple[float, float]) -> float:
+        """The share since then, 0 to 1."""
+        elapsed = (time.monotonic() - since[0]) * (os.cpu_count() or 1)
+        return min(1.0, max(0.0, (stolen_s() - since[1]) / elapsed)) if elapsed > 0 else 0.0
 
 
 def stolen_s() -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,8 @@ MEBIBYTE = 1 << 20
 COMPILED_BYTES = 64 * MEBIBYTE
 COMPILE_MEMORY_BYTES = 512 * MEBIBYTE
 TRIES = 2
+# Measured: a run costs as much CPU as compiling about this many characters.
+WORTH_COMPILING_CHARS = 16_000
 
 
 class _Launchers:
@@ -115,6 +116,7 @@ class Runner:
                 )
             self._places.put(_Place(self._launchers, group, self._restarted))
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="run")
+        self._steal = host.StealMeter()
         self._closing = Event()
         self._closed = False
 
@@ -145,11 +147,12 @@ class Runner:
     def execute(self, request: ExecuteRequest) -> ExecuteResponse:
         """Run every input, or up to the first run that is not ok if `stop_on_error`. Blocks.
 
-        A program with several inputs is compiled once, in a run of its own.
+        A program is compiled once for all its inputs, in a run of its own, unless it is so short that a run
+        costs more than compiling it each time.
         """
         program = _Program(request, self._language)
         try:
-            if len(request.inputs) > 1:
+            if len(request.code) * (len(request.inputs) - 1) > WORTH_COMPILING_CHARS:
                 failed = self._compile(program)
                 if failed is not None:
                     count = 1 if request.stop_on_error else len(request.inputs)
@@ -222,7 +225,7 @@ class Runner:
             self._places.put(place)
 
     def _try(self, slot: Slot, job: Job) -> tuple[Run, bytes, bool]:
-        began, stolen = time.monotonic(), host.stolen_s()
+        baseline = self._steal.begin()
         try:
             ended = slot.run(job, self._closing)
         except (LostError, OSError) as error:
@@ -231,8 +234,7 @@ class Runner:
         run = to_run(job, ended)
         again = run.status is RunStatus.INFRASTRUCTURE_ERROR
         if run.status is RunStatus.TIME_LIMIT:
-            machine_s = (time.monotonic() - began) * (os.cpu_count() or 1)
-            again = disturbed(job, ended, (host.stolen_s() - stolen) / machine_s)
+            again = disturbed(job, ended, self._steal.share(baseline))
         return run, ended.output, again
 
     def _restarted(self) -> None:

@@ -95,7 +95,7 @@ class Slot:
     ) -> None:
         self._launcher, self._cgroup, self._on_restart = server, cgroup, on_restart
         self._process: SlotProcess | None = None
-        self._runs = 0
+        self._runs = self._ooms = 0
 
     def run(self, job: Job, stop: Event | None = None) -> Ended:
         """Run one job to its end; `stop` kills it early.
@@ -129,6 +129,7 @@ class Slot:
         self._runs = 0
         if self._cgroup is not None:
             self._cgroup.add(self._process.pid)
+            self._ooms = self._cgroup.oom_kills()
 
     def _run(self, job: Job, files: _Files, stop: Event | None) -> Ended:
         if self._process is None:
@@ -136,7 +137,6 @@ class Slot:
         sock = self._process.sock
         if self._cgroup is not None:
             self._cgroup.set_memory(job.memory_bytes + CGROUP_EXTRA_BYTES)
-        ooms = self._cgroup.oom_kills() if self._cgroup is not None else 0
         started = time.monotonic()
         try:
             sock.settimeout(START_S)
@@ -156,7 +156,8 @@ class Slot:
         wall = time.monotonic() - started
         killed = watch.killed
         if not killed and self._cgroup is not None and end["status"] == signal.SIGKILL:
-            killed = "oom" if self._cgroup.oom_kills() > ooms else ""
+            before, self._ooms = self._ooms, self._cgroup.oom_kills()
+            killed = "oom" if self._ooms > before else ""
         if end["stragglers"]:
             self._runs = RUNS_A_SERVER  # it should not have been possible: a new server for the next run
             self._on_restart()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _random
 import errno
 import os
+import random
 import sys
 import threading
 from collections.abc import Iterable
@@ -50,7 +52,7 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
         os.dup2(stderr, 2)
         kept = {start, end, *keep} | (set() if script else {output})
         _close_all_but(kept | ({policy.ruleset} if policy.ruleset is not None else set()))
-        program.standard_streams()
+        _RESEED(_GENERATOR)
         arguments = program.read_arguments(text.decode("utf-8", "surrogatepass")) if text else []
         namespace = dict(_PRELUDE) if job.kind == "function" else {}
         lockdown.lock_down(
@@ -75,6 +77,8 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
 
 
 _PRELUDE = program.prelude()
+# The generator behind the module's functions, and its seeding from the system without Python code around it.
+_GENERATOR, _RESEED = random.seed.__self__, _random.Random.seed  # type: ignore[attr-defined]
 
 
 def die_with_server(server: int) -> None:

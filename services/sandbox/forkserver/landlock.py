@@ -1,7 +1,9 @@
 """Landlock: a process gives up all files but some, and TCP, and signals to the outside. Versions 1 to 7.
 
-Not covered by any version: looking a path up (`stat`, `readlink`, `chdir`), changing modes, owners and times
-(the system-call filter refuses those). Truncation is refused from version 3 on, ioctl on devices from 5 on.
+Not covered by any version: looking a path up (`stat`, `readlink`, `chdir`), descriptors opened before, and
+what the system-call filter refuses instead: changing modes, owners and times, locks, UDP and every protocol
+but TCP, sockets that have a path. Truncation is refused from version 3 on, TCP from 4, ioctl on devices from
+5, abstract sockets and signals to the outside from 6; from 7 on refusals are kept out of the audit log.
 
 Source: linux/landlock.h and Documentation/userspace-api/landlock.rst of Linux 6.15.
 """
@@ -16,13 +18,13 @@ import struct
 from collections.abc import Mapping
 
 NEWEST = 7
-WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
-MAKE_DIR, MAKE_REG, REFER, TRUNCATE = 1 << 7, 1 << 8, 1 << 13, 1 << 14
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << n for n in range(6))
+MAKE_DIR, MAKE_REG, REFER, TRUNCATE, IOCTL_DEV = 1 << 7, 1 << 8, 1 << 13, 1 << 14, 1 << 15
 READ = READ_FILE | READ_DIR
 # Not among them: executing, sockets, pipes, devices, symbolic links.
 WRITE = WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
 
-_OF_FILES = WRITE_FILE | READ_FILE | TRUNCATE
+_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _NET_BIND_CONNECT, _SCOPE_ABSTRACT_SOCKET_AND_SIGNAL = 3, 3
 _LOG_NOTHING = 1 | 4  # RESTRICT_SELF_LOG_SAME_EXEC_OFF, RESTRICT_SELF_LOG_SUBDOMAINS_OFF
 # The same numbers on every architecture.
@@ -80,6 +82,8 @@ def _add(ruleset: int, where: str | int, rights: int) -> None:
             cleanup.callback(os.close, fd)
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             rights &= _OF_FILES
+        if not rights:  # the kernel calls an empty rule an error; to us it allows nothing
+            return
         _syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, fd), ctypes.c_uint32(0))
 
 

@@ -32,6 +32,12 @@ _CAPABILITY_VERSION_3, _CAPABILITIES = 0x20080522, 64
 _M_ARENA_MAX = -8
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# What every run needs is looked up and laid out here, before the fork.
+_prctl_, _capset, _capget = _libc.prctl, _libc.capset, _libc.capget
+_HEADER = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+_NO_CAPABILITIES, _left = ctypes.create_string_buffer(24), ctypes.create_string_buffer(24)
+_ZERO, _ONE = ctypes.c_ulong(0), ctypes.c_ulong(1)
+_SET_NO_NEW_PRIVS, _GET_NO_NEW_PRIVS = ctypes.c_int(_PR_SET_NO_NEW_PRIVS), ctypes.c_int(_PR_GET_NO_NEW_PRIVS)
 # PyDLL keeps the interpreter's lock: the child of a clone must find it held, as after os.fork.
 _held = ctypes.PyDLL(None, use_errno=True)
 
@@ -54,6 +60,19 @@ def clone(flags: int) -> int:
     ctypes.pythonapi.PyOS_AfterFork_Parent()
     if pid < 0:
         raise OSError(code, f"clone: {os.strerror(code)}")
+    return pid
+
+
+def fork() -> int:
+    """`os.fork` for a process with one thread, without the interpreter's hooks: nothing needs mending.
+
+    The hooks touch a hundred pages, each of which is copied: a tenth of what a short run costs. Whoever
+    forks so must give the `random` module a new seed.
+    """
+    pid: int = _held.fork()
+    if pid < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"fork: {os.strerror(code)}")
     return pid
 
 
@@ -104,8 +123,8 @@ def set_dumpable(dumpable: bool) -> None:
 
 def no_new_privileges() -> None:
     """No program can raise this process's privileges any more; read back."""
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    if _libc.prctl(_PR_GET_NO_NEW_PRIVS, *[ctypes.c_ulong(0)] * 4) != 1:
+    _prctl_(_SET_NO_NEW_PRIVS, _ONE, _ZERO, _ZERO, _ZERO)
+    if _prctl_(_GET_NO_NEW_PRIVS, _ZERO, _ZERO, _ZERO, _ZERO) != 1:
         raise OSError(0, "no_new_privs did not take")
 
 
@@ -118,11 +137,9 @@ def empty_bounding_set() -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability; read back."""
-    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    _call("capset", header, bytes(24))
-    left = ctypes.create_string_buffer(24)
-    _call("capget", header, left)
-    if any(left.raw):
+    if _capset(_HEADER, _NO_CAPABILITIES) != 0 or _capget(_HEADER, _left) != 0:
+        _fail("capset")
+    if any(_left.raw):
         raise OSError(0, "capabilities could not be dropped")
 
 

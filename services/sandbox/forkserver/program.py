@@ -42,17 +42,20 @@ class NotJsonError(Exception):
     """A returned value that JSON has no word for. Never leaves this module."""
 
 
+# Made ahead: there may be no memory left to make it when it is needed.
+_MEMORY_LINE = b'{"status": "memory_limit", "error": "MemoryError"}\n'
+_READY_LINE = b'{"ready": true, "cpu_s": %.6f}\n'
+
+
 class Reporter:
     """Writes the two lines, the second at most once."""
 
     def __init__(self, start: int, end: int) -> None:
         self._start, self._end, self._ended = start, end, False
-        # Made ahead: there may be no memory left to make it when it is needed.
-        self._memory_line = _line(status="memory_limit", error="MemoryError")
 
     def ready(self) -> None:
         """The program starts now."""
-        self._begin(_line(ready=True, cpu_s=time.process_time()))
+        self._begin(_READY_LINE % time.process_time())
 
     def failed(self, reason: str) -> None:
         """The program will not be run."""
@@ -68,7 +71,7 @@ class Reporter:
         """The same, without needing any memory to say it."""
         if not self._ended:
             self._ended = True
-            self._write(self._memory_line)
+            self._write(_MEMORY_LINE)
 
     def error(self, error: BaseException) -> None:
         """Report how an exception that nobody caught ends the program."""
@@ -167,7 +170,8 @@ def run_script(code: types.CodeType, reporter: Reporter) -> None:
 def _finish(status: int, reporter: Reporter) -> int:
     """Wait for threads, run the exit handlers, flush: the order of Py_FinalizeEx."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if threading.active_count() > 1:
+            threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.__stdout__):
             if stream is not None and not stream.closed:
@@ -179,7 +183,11 @@ def _finish(status: int, reporter: Reporter) -> int:
 
 
 def standard_streams() -> None:
-    """New stream objects on descriptors 0, 1 and 2, as an interpreter in UTF-8 mode makes them."""
+    """New stream objects on descriptors 0, 1 and 2, as an interpreter in UTF-8 mode makes them.
+
+    Made before the fork, with nothing read or written yet: what a run puts in place of those descriptors,
+    each at its beginning, is what its streams read and write.
+    """
     sys.stdin = sys.__stdin__ = stream(0, "r", "surrogateescape")  # type: ignore[misc]
     sys.stdout = sys.__stdout__ = stream(1, "w", "surrogateescape")  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = stream(2, "w", "backslashreplace")  # type: ignore[misc]

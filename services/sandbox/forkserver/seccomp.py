@@ -4,8 +4,10 @@ Allowed is what CPython, glibc or musl, threads and numpy need to read, compute 
 is EPERM; calls newer than the table, and those libc has an older way for, are ENOSYS so that it takes
 that way. A call of a foreign architecture kills.
 
-Not covered: what the allowed calls do with files (Landlock and the mounts see to that), and bugs of the
-kernel that can be reached through them.
+Not covered: what the allowed calls do with files (Landlock and the mounts see to that), anything behind a
+pointer (a filter sees numbers only), which of its own threads a program signals, how much it uses (rlimits),
+and bugs of the kernel that can be reached through the allowed calls. musl's `raise` is refused with tkill,
+whose thread may be anyone's; asyncio's event loop with socketpair; file locks with fcntl's.
 
 Numbers: asm/unistd_64.h and asm-generic/unistd.h of Linux 6.1; BPF: linux/filter.h; seccomp(2).
 """
@@ -39,7 +41,6 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "dup3": (292, 24),
     "pipe": (22, None),
     "pipe2": (293, 59),
-    "fcntl": (72, 25),
     "fsync": (74, 82),
     "fdatasync": (75, 83),
     "ftruncate": (77, 46),
@@ -154,6 +155,7 @@ JUDGED: dict[str, tuple[int, int]] = {
     "prlimit64": (302, 261),
     "prctl": (157, 167),
     "ioctl": (16, 29),
+    "fcntl": (72, 25),
 }
 # glibc has an older way: clone3's flags, for one, are out of a filter's sight.
 UNKNOWN: dict[str, tuple[int, int]] = {"clone3": (435, 435), "openat2": (437, 437)}
@@ -172,6 +174,10 @@ _SIGKILL, _SIGSTOP = 9, 19
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
 # TCGETS, FIONREAD, FIOCLEX, FIONCLEX, FIONBIO, TIOCGWINSZ: asked of every stream that might be a terminal.
 _IOCTLS = (0x5401, 0x541B, 0x5451, 0x5450, 0x5421, 0x5413)
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Not among them: F_SETOWN with F_SETSIG, which
+# makes the kernel send any signal to any process of the same user, and locks and leases, by which runs that
+# read the same file could talk or make others wait.
+_FCNTLS = (0, 1, 2, 3, 4, 1030)
 _O_CREAT_TRUNC = os.O_CREAT | os.O_TRUNC
 _PID = 0xFFFFFFFE  # stands for the process's own pid until `for_process`
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
@@ -277,8 +283,15 @@ def _tests() -> dict[str, list[_Line]]:
         "tgkill": [*to_self, (_LOAD, 0, 0, _ARGS + 16), *gentle],
         "prlimit64": null,
         "prctl": [(_LOAD, 0, 0, _ARGS), (_JEQ, 2, 0, _PR_SET_NAME), (_JEQ, 1, 0, _PR_GET_NAME)],
-        "ioctl": [(_LOAD, 0, 0, _ARGS + 8), *((_JEQ, len(_IOCTLS) - n, 0, c) for n, c in enumerate(_IOCTLS))],
+        "ioctl": _one_of(_IOCTLS),
+        "fcntl": _one_of(_FCNTLS),
     }
+
+
+def _one_of(commands: tuple[int, ...]) -> list[_Line]:
+    """The second argument, of which the kernel reads 32 bits, is one of these."""
+    jumps = [(_JEQ, len(commands) - n, 0, command) for n, command in enumerate(commands)]
+    return [(_LOAD, 0, 0, _ARGS + 8), *jumps]
 
 
 def _only_if(number: int, test: list[_Line]) -> list[_Line]:

@@ -33,14 +33,15 @@ def serve(sock: socket.socket, policy: lockdown.Policy, *, alone: bool, keep: It
         message, descriptors = wire.receive(sock)
         if message is None:
             return
+        job = child.Job(**message)  # type: ignore[arg-type]
         try:
-            pid = os.fork()
+            pid = linux.fork()
         except OSError as error:  # EAGAIN, ENOMEM: the machine's trouble
             _close(descriptors)
-            wire.send(sock, {"failed": f"fork: {error}"})
+            wire.send(sock, {"failed": str(error)})
             continue
         if pid == 0:
-            _run(message, descriptors, policy, server=None if alone else server, keep=keep)
+            _run(job, descriptors, policy, server=None if alone else server, keep=keep)
         _close(descriptors)
         _tell_started(sock, pid)
         _, status, usage = os.wait4(pid, 0)
@@ -57,7 +58,7 @@ def serve(sock: socket.socket, policy: lockdown.Policy, *, alone: bool, keep: It
 
 
 def _run(
-    message: wire.Message,
+    job: child.Job,
     descriptors: list[int],
     policy: lockdown.Policy,
     *,
@@ -67,7 +68,6 @@ def _run(
     try:
         if server is not None:
             child.die_with_server(server)
-        job = child.Job(**message)  # type: ignore[arg-type]
         child.run(job, descriptors, keep, policy)
     finally:
         os._exit(1)  # whatever happened: never back into the server's loop

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import sys
-import threading
 
-from services.sandbox.forkserver import child, lockdown, program, seccomp
+from services.sandbox.forkserver import child, linux, lockdown, program, seccomp
 
 _TIMES = 40  # 3.11 specialises after 8 calls, later versions after up to 17
 _PROGRAM = (
@@ -32,8 +30,6 @@ def up(filter_: seccomp.Filter) -> None:
 
 
 def _once(filter_: seccomp.Filter) -> None:
-    threading._after_fork()  # type: ignore[attr-defined]
-    random.seed()
     message = {"kind": "stdin", "compiled": True, "entry_point": "f", "time_s": 1.0}
     child.Job(**json.loads(json.dumps({**message, "memory_bytes": 1, "file_bytes": 1})))
     files = [os.memfd_create("atlas-warm") for _ in child.DESCRIPTORS]
@@ -44,6 +40,8 @@ def _once(filter_: seccomp.Filter) -> None:
     reporter = program.Reporter(start, end)
     sys.stdin = program.stream(input_, "r", "surrogateescape")
     sys.stdout = program.stream(output, "w", "surrogateescape")
+    linux.drop_capabilities()
+    linux.no_new_privileges()
     limits = {kind: resource.getrlimit(kind)[1] for kind in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)}
     lockdown.set_limits({kind: most for kind, most in limits.items() if most != resource.RLIM_INFINITY})
     filter_.for_process(os.getpid())
