@@ -1,25 +1,37 @@
 """A memory and a task limit around each slot, where cgroups are writable: version 1 or 2.
 
 The backstop behind the rlimits: it also counts what the kernel holds for a run. An executor without the right
-to make groups (most of those that are not root) does without.
+to make groups (most of those that are not root) does without. Where groups lie is read from /proc/self/cgroup
+and /proc/self/mountinfo (cgroups(7), proc(5)); ours are one directory below the executor's own group, in each
+hierarchy that is used.
+
+Not covered: CPU shares and I/O (a run's CPU time is limited by rlimits and watched by the executor).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from atlas.errors import StartupError
 
 log = logging.getLogger(__name__)
 
 PREFIX = "atlas-sandbox-"
+_NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)\.\d+(-executor)?")
+_LEAF = "-executor"
+_NEEDED = ("memory", "pids")
 _GONE_S = 2.0
+_ENABLE_TRIES = 10
+_counter = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -32,18 +44,29 @@ class _Files:
     events: str
 
 
+class _Place(NamedTuple):
+    """A hierarchy's mount point, and our own group in it."""
+
+    mount: Path
+    group: Path
+
+
 _V1 = _Files("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "pids.max", "memory.oom_control")
 _V2 = _Files("memory.max", "memory.swap.max", "pids.max", "memory.events")
 
 
 class Slot:
-    """The group or groups of one slot."""
+    """The group or groups of one slot.
+
+    Raises:
+        StartupError: a limit did not take.
+    """
 
     def __init__(self, memory: Path, tasks: Path, files: _Files, memory_bytes: int, most_tasks: int) -> None:
         self._memory, self._tasks, self._files = memory, tasks, files
         self._bytes = sys.maxsize  # a new group has no limit
         for group in self._groups():
-            group.mkdir(exist_ok=True)
+            group.mkdir()
         self.set_memory(memory_bytes)
         _write(tasks / files.tasks, most_tasks)
 
@@ -57,24 +80,26 @@ class Slot:
             (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
 
     def set_memory(self, limit: int) -> None:
-        """Limit memory, and memory with swap, to `limit` bytes.
+        """Limit memory, and memory with swap, to `limit` bytes (whole pages, rounded down).
 
         Raises:
             StartupError: it did not take.
+            OSError: version 1 refuses a limit below what is in use and cannot be reclaimed.
         """
         if limit == self._bytes:
             return
-        swap = self._memory / self._files.swap
-        # Version 1 counts memory and swap together, and never lets that be the smaller of the two.
-        together = self._files is _V1 and swap.exists()
-        first, second = (
-            (swap, None) if together and limit > self._bytes else (None, swap if together else None)
-        )
-        for path in (first, self._memory / self._files.memory, second):
-            if path is not None:
-                _write(path, limit)
-        if not together and swap.exists():
-            _write(swap, 0)
+        memory, swap = self._memory / self._files.memory, self._memory / self._files.swap
+        page = os.sysconf("SC_PAGE_SIZE")
+        wanted = limit - limit % page
+        if self._files is _V2:
+            _write(memory, wanted)
+            if swap.exists():
+                _write(swap, 0)
+        else:
+            # Memory and swap are counted together, and that limit may never be the smaller of the two.
+            both = [memory] + ([swap] if swap.exists() else [])
+            for path in both if limit < self._bytes else reversed(both):
+                _write(path, wanted)
         self._bytes = limit
 
     def oom_kills(self) -> int:
@@ -83,13 +108,12 @@ class Slot:
         return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill ")), 0)
 
     def kill(self) -> None:
-        """Kill whatever is inside, and wait for it to go."""
-        deadline = time.monotonic() + _GONE_S
-        while (pids := self._pids()) and time.monotonic() < deadline:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, 9)
-            time.sleep(0.002)
+        """Kill whatever is inside, and wait up to two seconds for it to go."""
+        at_once = self._memory / "cgroup.kill"  # version 2, since Linux 5.14
+        if at_once.exists():
+            at_once.write_text("1", encoding="ascii")
+        for group in self._groups():
+            _kill(group)
 
     def remove(self) -> None:
         """Remove the groups, with whatever is inside."""
@@ -100,20 +124,22 @@ class Slot:
     def _groups(self) -> list[Path]:
         return list(dict.fromkeys((self._memory, self._tasks)))
 
-    def _pids(self) -> set[int]:
-        pids: set[int] = set()
-        for group in self._groups():
-            with contextlib.suppress(OSError):
-                pids.update(map(int, (group / "cgroup.procs").read_text(encoding="ascii").split()))
-        return pids
-
 
 class Root:
-    """The groups of this executor: one directory, in each hierarchy that is used."""
+    """The groups of one runner: a directory in each hierarchy that is used."""
 
     def __init__(self, memory: Path, tasks: Path, files: _Files) -> None:
         self._memory, self._tasks, self._files = memory, tasks, files
         self._slots: list[Slot] = []
+        self._leaf: Path | None = None
+        try:
+            for directory in self._directories():
+                directory.mkdir()
+            if files is _V2:
+                self._leaf = _enable(memory)
+        except BaseException:
+            self.remove()
+            raise
 
     def slot(self, name: str, *, memory_bytes: int, tasks: int) -> Slot:
         """Make the groups of one slot.
@@ -129,66 +155,144 @@ class Root:
         return slot
 
     def remove(self) -> None:
-        """Remove everything."""
-        for slot in self._slots:
-            slot.remove()
-        for directory in dict.fromkeys((self._memory, self._tasks)):
-            _remove(directory)
+        """Remove everything; may be called again."""
+        while self._slots:
+            self._slots.pop().remove()
+        for directory in self._directories():
+            # Also a slot that failed half-way.
+            for group in (*directory.glob("*/"), directory):
+                _remove(group)
+        if self._leaf is not None:
+            _move_back(self._leaf)
+            self._leaf = None
+
+    def _directories(self) -> list[Path]:
+        return list(dict.fromkeys((self._memory, self._tasks)))
 
 
-def find(proc: Path = Path("/proc/self"), name: str | None = None) -> Root | None:
-    """The place for our groups, made; None where cgroups are not writable.
+def find(proc: Path = Path("/proc/self"), name: str = "") -> Root | None:
+    """The place for our groups, made; None where cgroups are not writable, and the log says why.
+
+    What earlier executors left, anywhere in the hierarchies, is removed first.
 
     Args:
         proc: where to read which groups this process is in, and where they are mounted.
-        name: of our directory; default: by this process's pid.
+        name: of our directory; default: by this process and the number of its runner.
     """
-    name = name or f"{PREFIX}{os.getpid()}"
+    name = name or f"{PREFIX}{os.getpid()}-{_started(os.getpid())}.{next(_counter)}"
     try:
-        mounts, own = _mounts(proc), _own(proc)
-        if "memory" in own and "pids" in own:
-            memory, tasks = (mounts[kind] / own[kind].lstrip("/") for kind in ("memory", "pids"))
-            _sweep(mounts["memory"], mounts["pids"])
-            return _make(memory / name, tasks / name, _V1)
-        _sweep(mounts["unified"])
-        return _unified(mounts["unified"] / own[""].lstrip("/"), name)
-    except (OSError, KeyError) as error:
-        log.info("no cgroups: %r", error)
+        own = _own(proc)
+        if all(controller in own for controller in _NEEDED):
+            memory, tasks = (own[controller] for controller in _NEEDED)
+            sweep(memory.mount, tasks.mount)
+            return Root(memory.group / name, tasks.group / name, _V1)
+        if "" not in own:
+            log.info("no cgroups: none with the memory and pids controllers is mounted")
+            return None
+        return _unified(own[""], name)
+    except OSError as error:
+        log.info("no cgroups: %s", error)
         return None
 
 
-def _unified(own: Path, name: str) -> Root | None:
-    """Version 2: only a group without processes may limit its children, so ours move to a leaf first."""
+def sweep(*hierarchies: Path) -> None:
+    """Remove the groups of executors that have ended, with whatever still runs in them."""
+    for left in [found for mount in hierarchies for found in mount.glob(f"**/{PREFIX}*")]:
+        match = _NAME.fullmatch(left.name)
+        # A process that got the number of a dead executor started at another time.
+        if match is None or _started(int(match[1])) == int(match[2]):
+            continue
+        if match[3]:  # an executor's leaf: whoever is in there now is none of ours to kill
+            with contextlib.suppress(OSError):
+                left.rmdir()
+            continue
+        for group in (*left.glob("*/"), left):
+            _kill(group)
+            _remove(group)
+
+
+def _unified(place: _Place, name: str) -> Root | None:
+    """Version 2."""
+    own = place.group
+    if _NAME.fullmatch(own.name) and own.name.endswith(_LEAF):
+        own = own.parent  # another executor has moved us
     available = (own / "cgroup.controllers").read_text(encoding="ascii").split()
-    if not {"memory", "pids"} <= set(available):
+    if not set(_NEEDED) <= set(available):
         log.info("no cgroups: the memory and pids controllers are not delegated to %s", own)
         return None
-    root = _make(own / name, own / name, _V2)
+    sweep(place.mount)
+    return Root(own / name, own / name, _V2)
+
+
+def _enable(directory: Path) -> Path | None:
+    """Let a new directory's children be limited; the leaf our processes had to move to, if they had to.
+
+    Version 2 limits the children only of a group that has no processes itself (cgroups(7), "no internal
+    processes"), the root of the whole tree excepted; so all in our own group move to a child of it first.
+    """
+    own, leaf = directory.parent, None
     enabled = (own / "cgroup.subtree_control").read_text(encoding="ascii").split()
-    if not {"memory", "pids"} <= set(enabled):
-        leaf = own / f"{name}-executor"
-        leaf.mkdir(exist_ok=True)
-        for pid in (own / "cgroup.procs").read_text(encoding="ascii").split():
-            (leaf / "cgroup.procs").write_text(pid, encoding="ascii")
-        (own / "cgroup.subtree_control").write_text("+memory +pids", encoding="ascii")
-    (own / name / "cgroup.subtree_control").write_text("+memory +pids", encoding="ascii")
-    return root
+    if not set(_NEEDED) <= set(enabled):
+        if (own / "cgroup.type").exists():  # the root has none
+            leaf = directory.with_name(directory.name + _LEAF)
+            leaf.mkdir()
+        try:
+            _enable_children(own, leaf)
+        except BaseException:
+            if leaf is not None:
+                _move_back(leaf)
+            raise
+    _enable_children(directory, None)
+    return leaf
 
 
-def _make(memory: Path, tasks: Path, files: _Files) -> Root:
-    for directory in (memory, tasks):
-        directory.mkdir(exist_ok=True)
-    return Root(memory, tasks, files)
+def _enable_children(group: Path, leaf: Path | None) -> None:
+    text = " ".join(f"+{controller}" for controller in _NEEDED)
+    for tries_left in reversed(range(_ENABLE_TRIES)):
+        if leaf is not None:
+            _move(group, leaf)
+        try:
+            (group / "cgroup.subtree_control").write_text(text, encoding="ascii")
+        except OSError:  # EBUSY: someone forked meanwhile
+            if leaf is None or not tries_left:
+                raise
+        else:
+            return
 
 
-def _sweep(*hierarchies: Path) -> None:
-    """Remove what executors left that are no longer there, wherever in a hierarchy they were."""
-    for hierarchy in hierarchies:
-        for left in hierarchy.glob(f"**/{PREFIX}*"):
-            pid = left.name[len(PREFIX) :].split("-")[0]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                for group in (*left.glob("*/"), left):
-                    _remove(group)
+def _move(source: Path, target: Path) -> None:
+    for pid in _pids(source):
+        with contextlib.suppress(ProcessLookupError):
+            (target / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+
+def _move_back(leaf: Path) -> None:
+    """Undo the move, unless another executor still needs it."""
+    text = " ".join(f"-{controller}" for controller in _NEEDED)
+    try:
+        (leaf.parent / "cgroup.subtree_control").write_text(text, encoding="ascii")
+        _move(leaf, leaf.parent)
+        leaf.rmdir()
+    except OSError as error:
+        log.info("the cgroup %s stays: %s", leaf, error)
+
+
+def _kill(group: Path) -> None:
+    deadline = time.monotonic() + _GONE_S
+    while (pids := _pids(group)) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        time.sleep(0.002)
+
+
+def _pids(group: Path) -> list[int]:
+    """Processes in a group. One that our pid namespace does not show reads 0: not ours to touch."""
+    try:
+        text = (group / "cgroup.procs").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    return [pid for pid in map(int, text.split()) if pid > 0]
 
 
 def _remove(group: Path) -> None:
@@ -198,35 +302,61 @@ def _remove(group: Path) -> None:
             group.rmdir()
         except FileNotFoundError:
             return
-        except OSError:  # EBUSY: its processes are still on their way out
+        except OSError as error:  # EBUSY: its processes are still on their way out
             if time.monotonic() > deadline:
+                log.warning("the cgroup %s stays: %s", group, error)
                 return
             time.sleep(0.005)
         else:
             return
 
 
-def _own(proc: Path) -> dict[str, str]:
-    """Our group by controller; version 2's under ""."""
-    found: dict[str, str] = {}
+def _started(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (proc(5), stat, field 22); None if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _own(proc: Path) -> dict[str, _Place]:
+    """Where our group is, by controller, if it can be seen; version 2's under ""."""
+    paths: dict[str, str] = {}
     for line in (proc / "cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
-        found.update((controller, path) for controller in controllers.split(","))
+        paths.update((controller, path) for controller in controllers.split(","))
+    found: dict[str, _Place] = {}
+    for controller, root, where in _mounts(proc):
+        # A container may see only its own part of a hierarchy, whose root is then not "/".
+        if controller in paths and (inside := _relative(paths[controller], root)) is not None:
+            found[controller] = _Place(Path(where), Path(where, inside))
     return found
 
 
-def _mounts(proc: Path) -> dict[str, Path]:
-    """Where each controller's hierarchy is mounted (proc(5), mountinfo); version 2's under `unified`."""
-    found: dict[str, Path] = {}
+def _mounts(proc: Path) -> list[tuple[str, str, str]]:
+    """Controller, root within the hierarchy and mount point of each mounted one (proc(5), mountinfo)."""
+    found: list[tuple[str, str, str]] = []
     for line in (proc / "mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
-        where = Path(before.split(" ")[4])
+        root, where = (_unescaped(text) for text in before.split(" ")[3:5])
         if kind == "cgroup2":
-            found["unified"] = where
+            found.append(("", root, where))
         elif kind == "cgroup":
-            found.update((option, where) for option in options.split(","))
+            found.extend((option, root, where) for option in options.split(","))
     return found
+
+
+def _relative(path: str, root: str) -> str | None:
+    """The rest of `path` below `root`; None if it is not below."""
+    if root == "/":
+        return path.lstrip("/")
+    return path[len(root) + 1 :] if f"{path}/".startswith(f"{root}/") else None
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _write(path: Path, value: int) -> None:
@@ -237,6 +367,5 @@ def _write(path: Path, value: int) -> None:
     """
     path.write_text(str(value), encoding="ascii")
     got = path.read_text(encoding="ascii").strip()
-    # Memory is limited in whole pages, rounded down.
-    if not got.isdigit() or not 0 <= value - int(got) < os.sysconf("SC_PAGE_SIZE"):
+    if got != str(value):
         raise StartupError(f"the cgroup limit {path} did not take: wanted {value}, reads {got}")

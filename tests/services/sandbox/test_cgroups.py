@@ -1,6 +1,8 @@
 """Limits around slots: on a made-up version 2 tree, and on this machine's own groups where it may."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +30,20 @@ def fake_v2(tmp_path: Path, controllers: str = "cpu memory pids") -> tuple[Path,
     (own / "cgroup.controllers").write_text(controllers)
     (own / "cgroup.subtree_control").write_text("")
     (own / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (own / "cgroup.type").write_text("domain\n")
     return proc, own
+
+
+@pytest.fixture
+def rmdir_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group's own files go with it, and what is inside keeps it."""
+
+    def rmdir(self: Path) -> None:
+        if any(path.is_dir() for path in self.iterdir()):
+            raise OSError(errno.EBUSY, "busy")
+        shutil.rmtree(self)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
 
 
 def test_version_2_moves_its_own_processes_to_a_leaf_and_delegates(tmp_path: Path) -> None:
@@ -75,14 +90,84 @@ def test_a_limit_that_does_not_take_is_an_error(tmp_path: Path, monkeypatch: pyt
         root.slot("slot-0", memory_bytes=64 * MEBIBYTE, tasks=9)
 
 
+@pytest.mark.usefixtures("rmdir_as_the_kernel_does")
+def test_version_2_is_left_as_it_was(tmp_path: Path) -> None:
+    proc, own = fake_v2(tmp_path)
+    root = cgroups.find(proc, "atlas-sandbox-1")
+    assert root is not None
+    root.slot("slot-0", memory_bytes=64 * MEBIBYTE, tasks=9)
+    (own / "atlas-sandbox-1" / "slot-0" / "cgroup.procs").write_text("")
+    root.remove()
+    assert [path.name for path in own.iterdir() if path.is_dir()] == []
+    assert (own / "cgroup.subtree_control").read_text() == "-memory -pids"
+    assert (own / "cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_the_root_of_version_2_needs_no_leaf(tmp_path: Path) -> None:
+    proc, own = fake_v2(tmp_path)
+    (own / "cgroup.type").unlink()
+    assert cgroups.find(proc, "atlas-sandbox-1") is not None
+    assert [path.name for path in own.iterdir() if path.is_dir()] == ["atlas-sandbox-1"]
+
+
+@pytest.mark.usefixtures("rmdir_as_the_kernel_does")
+def test_an_executor_that_another_has_moved_makes_its_groups_beside_it(tmp_path: Path) -> None:
+    proc, own = fake_v2(tmp_path)
+    started = cgroups._started(os.getpid())
+    first, second = f"atlas-sandbox-{os.getpid()}-{started}.1", f"atlas-sandbox-{os.getpid()}-{started}.2"
+    assert cgroups.find(proc, first) is not None
+    (proc / "cgroup").write_text(f"0::/user/service/{first}-executor\n")
+    assert cgroups.find(proc, second) is not None
+    assert (own / second).is_dir()
+
+
+@pytest.mark.usefixtures("rmdir_as_the_kernel_does")
+def test_a_move_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proc, own = fake_v2(tmp_path)
+    write = Path.write_text
+
+    def refused(self: Path, text: str, **options: str) -> int:
+        if self == own / "cgroup.subtree_control" and text.startswith("+"):
+            raise OSError(errno.EBUSY, "busy")
+        return write(self, text, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", refused)
+    assert cgroups.find(proc, "atlas-sandbox-1") is None
+    assert [path.name for path in own.iterdir() if path.is_dir()] == []
+
+
+def test_a_container_sees_its_own_part_of_a_hierarchy(tmp_path: Path) -> None:
+    """Without a cgroup namespace: the path is the host's, the mount begins at the container's group."""
+    proc, own = fake_v2(tmp_path)
+    (proc / "cgroup").write_text("0::/kubepods/pod1/abc\n")
+    mount = str(own).replace("service", "serv\\040ice")
+    own.rename(own.with_name("serv ice"))
+    (proc / "mountinfo").write_text(f"30 24 0:26 /kubepods/pod1/abc {mount} rw - cgroup2 cgroup2 rw\n")
+    assert cgroups.find(proc, "atlas-sandbox-1") is not None
+    assert (own.with_name("serv ice") / "atlas-sandbox-1").is_dir()
+
+
+@pytest.mark.usefixtures("rmdir_as_the_kernel_does")
 def test_what_dead_executors_left_is_swept(tmp_path: Path) -> None:
     proc, own = fake_v2(tmp_path)
-    dead, living = own / "atlas-sandbox-4194999", own / f"atlas-sandbox-{os.getpid()}"
-    for left in (dead, living):
+    pid, started = os.getpid(), cgroups._started(os.getpid())
+    living = own / f"atlas-sandbox-{pid}-{started}.9"
+    dead = [
+        own / "atlas-sandbox-4194999-12.1",
+        own.parent / "elsewhere" / "atlas-sandbox-4194999-12.1",
+        own / f"atlas-sandbox-{pid}-{(started or 0) - 5}.1",  # its number is now ours
+    ]
+    for left in (*dead, living):
         (left / "slot-0").mkdir(parents=True)
     cgroups.find(proc, "atlas-sandbox-1")
-    assert not dead.exists()
+    assert [path for path in dead if path.exists()] == []
     assert living.exists()
+
+
+def test_a_process_that_cannot_be_seen_is_not_killed(tmp_path: Path) -> None:
+    """Of another pid namespace: it reads 0, and kill(0) would be our own process group."""
+    (tmp_path / "cgroup.procs").write_text("0\n0\n")
+    cgroups._kill(tmp_path)
 
 
 # ---------------------------------------------------------------- the real ones
@@ -90,7 +175,7 @@ def test_what_dead_executors_left_is_swept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def root() -> Iterator[cgroups.Root]:
-    root = cgroups.find(name=f"atlas-sandbox-{os.getpid()}-test")
+    root = cgroups.find()
     if root is None:
         pytest.skip("cgroups are not writable here")
     yield root
@@ -98,7 +183,7 @@ def root() -> Iterator[cgroups.Root]:
     left = [
         p
         for kind in ("memory", "pids")
-        for p in Path(f"/sys/fs/cgroup/{kind}").glob(f"**/*{os.getpid()}-test*")
+        for p in Path(f"/sys/fs/cgroup/{kind}").glob(f"**/atlas-sandbox-{os.getpid()}-*")
     ]
     assert left == []
 
@@ -146,3 +231,14 @@ def test_removing_kills_what_is_inside(root: cgroups.Root) -> None:
     with start(slot, "") as process:
         slot.remove()
         assert process.wait(5) == -9
+
+
+@pytest.mark.integration
+def test_two_runners_of_one_process_do_not_share_a_group(root: cgroups.Root) -> None:
+    other = cgroups.find()
+    assert other is not None
+    slot = root.slot("slot-0", memory_bytes=64 * MEBIBYTE, tasks=16)
+    with start(slot, "print(1)") as process:
+        other.slot("slot-0", memory_bytes=64 * MEBIBYTE, tasks=16)
+        other.remove()
+        assert process.communicate(b"\n", timeout=20)[0] == b"1\n"
