@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import queue
-from collections import deque
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Lock
 
 from atlas.errors import StartupError
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
 from services.sandbox import cgroups, host, isolation
+from services.sandbox.batch import Batch
 from services.sandbox.fork_server import ForkServer, LostError
 from services.sandbox.isolation import Choice
 from services.sandbox.languages import PLAIN, Python
@@ -23,6 +24,7 @@ MEBIBYTE = 1 << 20
 COMPILED_BYTES = 64 * MEBIBYTE
 COMPILE_MEMORY_BYTES = 512 * MEBIBYTE
 TRIES = 2
+TURN_S = 0.05  # so that a long request does not starve the next
 # Measured: a run costs as much CPU as compiling about this many characters.
 WORTH_COMPILING_CHARS = 16_000
 
@@ -176,53 +178,61 @@ class Runner:
 
     def _compile(self, program: _Program) -> Run | None:
         """Compile a program for its runs to come; how that failed, if it did."""
-        run, output = self._submit(program, program.compile_job()).result()
+        outputs: list[bytes] = []
+        run = self._share(program, Batch([""], 1, stop_on_error=True), outputs)[0]
         if run.status is not RunStatus.OK:
             return run
-        program.compiled(output)
+        program.compiled(outputs[0])
         return None
 
     def _run_all(self, program: _Program) -> list[Run]:
-        request = program.request
-        waiting, inputs = deque[Future[tuple[Run, bytes]]](), deque(request.inputs)
-        runs: list[Run] = []
-        while waiting or inputs:
-            # Never more than the slots can take, so that a long request does not starve the next.
-            while inputs and len(waiting) < self.jobs:
-                waiting.append(self._submit(program, program.job(inputs.popleft())))
-            runs.append(waiting.popleft().result()[0])
-            if request.stop_on_error and runs[-1].status is not RunStatus.OK:
-                for future in waiting:
-                    future.cancel()
-                break
-        # Those that have begun still read the program's descriptor.
-        for future in waiting:
-            if not future.cancelled():
-                future.result()
-        return runs
+        inputs, stop = program.request.inputs, program.request.stop_on_error
+        return self._share(program, Batch(inputs, min(self.jobs, len(inputs)), stop_on_error=stop))
 
-    def _submit(self, program: _Program, job: Job) -> Future[tuple[Run, bytes]]:
+    def _share(self, program: _Program, batch: Batch, compiled: list[bytes] | None = None) -> list[Run]:
+        """Let the slots share a batch; with `compiled`, only compile and put the code there."""
+        for _ in range(batch.workers):
+            self._submit(program, batch, compiled)
+        return batch.wait()
+
+    def _submit(self, program: _Program, batch: Batch, compiled: list[bytes] | None) -> None:
         try:
-            return self._threads.submit(self._run, program, job)
+            self._threads.submit(self._turn, program, batch, compiled)
         except RuntimeError:  # closed meanwhile
-            done: Future[tuple[Run, bytes]] = Future()
-            done.set_result(
-                (Run(status=RunStatus.INFRASTRUCTURE_ERROR, error="the executor is stopping"), b"")
-            )
-            return done
+            batch.leave()
 
-    def _run(self, program: _Program, job: Job) -> tuple[Run, bytes]:
-        """One run; once more if the machinery failed or the host disturbed it."""
+    def _turn(self, program: _Program, batch: Batch, compiled: list[bytes] | None) -> None:
+        """Run inputs for a while, then queue again behind other requests' turns."""
         place = self._places.get()
+        until = time.monotonic() + TURN_S
         try:
-            for _ in range(TRIES):
-                run, output, again = self._try(place.slot(program.flavour), job)
-                if not again or self._closing.is_set():
+            while (taken := batch.take()) is not None:
+                number, text = taken
+                job = program.job(text) if compiled is None else program.compile_job()
+                run, output = self._run(place.slot(program.flavour), job)
+                batch.put(number, run)
+                if compiled is not None:
+                    compiled.append(output)
+                if time.monotonic() > until:
                     break
-                self.retried += 1
-            return run, output
+        except BaseException as error:  # noqa: BLE001 - raised again where the request waits
+            batch.leave(error)
+            return
         finally:
             self._places.put(place)
+        if taken is None:
+            batch.leave()
+        else:
+            self._submit(program, batch, compiled)
+
+    def _run(self, slot: Slot, job: Job) -> tuple[Run, bytes]:
+        """One run; once more if the machinery failed or the host disturbed it."""
+        for _ in range(TRIES):
+            run, output, again = self._try(slot, job)
+            if not again or self._closing.is_set():
+                break
+            self.retried += 1
+        return run, output
 
     def _try(self, slot: Slot, job: Job) -> tuple[Run, bytes, bool]:
         baseline = self._steal.begin()

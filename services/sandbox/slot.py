@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Literal
@@ -182,7 +182,7 @@ class _Files:
             self.__exit__()
             raise
         self.descriptors = [job.code, *self._opened]
-        self.message: wire.Message = asdict(
+        self.message: wire.Message = vars(
             child.Job(
                 kind=job.kind,
                 compiled=job.compiled,
