@@ -5,8 +5,12 @@
 The executor is compared with a bare interpreter per program, with bubblewrap, and with LiveCodeBench's way
 (a fresh multiprocessing child per program): all with the same parallelism, in turns within each round, so
 that the machine's noise falls on all of them; ratios are taken within a round. The executor is asked over
-HTTP, in requests of twenty inputs each, as a judge asks it; the CPU time counts the client, the server, and
-every process below. bubblewrap shows no CPU time: it does not wait for what runs inside it.
+HTTP, in requests of twenty inputs each, as a judge asks it; with one input a request, a request costs about
+as much as its run. The CPU time counts the client, the server, and every process below. bubblewrap shows no
+CPU time: it does not wait for what runs inside it. Every output is checked.
+
+Rates and CPU times are medians over the rounds, with minimum and maximum; `added_ms` is the median wall time
+of one run alone, from the executor's side, less the program's own time in a running interpreter.
 """
 
 from __future__ import annotations
@@ -19,9 +23,9 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -32,10 +36,12 @@ from rich.table import Table
 
 from atlas.config import Isolation, Settings
 from atlas.embedded import executor_server
-from atlas.errors import StartupError
+from atlas.errors import AtlasError, InfrastructureError, StartupError
 from benchmark import sandbox_baselines as baselines
 
 INPUTS_A_REQUEST = 20  # LiveCodeBench tasks have about so many tests
+FAILED, COMPLETE = 2, 0
+ONE_A_REQUEST = "atlas, one input a request"
 LONE_RUNS = 200
 WARM_UP = 20
 
@@ -45,32 +51,32 @@ class Way:
 
     def __init__(self, name: str, run: Callable[[], list[str]]) -> None:
         self.name, self.run = name, run
+        self.n = 0
         self.per_s: list[float] = []
         self.cpu_ms: list[float] = []
 
     def round(self, jobs: int, seconds: float) -> None:
-        """Run programs from `jobs` threads for so long, and note the rate and the CPU time of each."""
-        counts = [0] * jobs
+        """Run programs from `jobs` threads for so long, and note the rate and the CPU time of each.
+
+        Raises:
+            InfrastructureError: an output is not the program's.
+        """
         cpu, began = _cpu_s(), time.perf_counter()
-        threads = [
-            threading.Thread(target=self._work, args=(counts, n, began + seconds)) for n in range(jobs)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        elapsed, total = time.perf_counter() - began, sum(counts)
-        if total == 0:
-            raise RuntimeError(f"{self.name}: not one program was run")
+        with ThreadPoolExecutor(jobs) as pool:
+            total = sum(pool.map(self._work, [began + seconds] * jobs))
+        elapsed = time.perf_counter() - began
+        self.n += total
         self.per_s.append(total / elapsed)
         self.cpu_ms.append((_cpu_s() - cpu) / total * 1000)
 
-    def _work(self, counts: list[int], number: int, deadline: float) -> None:
-        while time.perf_counter() < deadline:
+    def _work(self, deadline: float) -> int:
+        done = 0
+        while done == 0 or time.perf_counter() < deadline:
             outputs = self.run()
             if set(outputs) != {baselines.OUTPUT}:
-                raise RuntimeError(f"{self.name}: wrong output {outputs[:1]}")
-            counts[number] += len(outputs)
+                raise InfrastructureError(f"{self.name}: wrong output {outputs[:1]}")
+            done += len(outputs)
+        return done
 
 
 class ExecutorUnderTest:
@@ -123,7 +129,7 @@ def throughput(jobs: int, rounds: int, seconds: float, say: Callable[[str], None
     """Rates and CPU times of every way, interleaved, and the ratios of ours to each other way's."""
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(executor(jobs, "auto"))
-        ways = [Way("atlas", ours.run), Way("atlas, one input a request", lambda: ours.run(1))]
+        ways = [Way("atlas", ours.run), Way(ONE_A_REQUEST, lambda: ours.run(1))]
         others = {"subprocess": baselines.bare, "multiprocessing": baselines.multiprocess}
         if baselines.has_bubblewrap():
             others["bwrap"] = baselines.bubblewrap
@@ -144,24 +150,26 @@ def throughput(jobs: int, rounds: int, seconds: float, say: Callable[[str], None
 
 
 def _figures(ways: Sequence[Way], level: str) -> dict[str, object]:
-    ours = ways[0]
+    named = {way.name: way for way in ways}
+    ours = named["atlas"]
 
-    def against(name: str) -> float | None:
-        way = next((way for way in ways if way.name == name), None)
-        if way is None:
+    def against(name: str, ours: Way = ours) -> float | None:
+        if name not in named:
             return None
-        ratios = [mine / theirs for mine, theirs in zip(ours.per_s, way.per_s, strict=True)]
+        ratios = [mine / theirs for mine, theirs in zip(ours.per_s, named[name].per_s, strict=True)]
         return round(statistics.median(ratios), 2)
 
     return {
         "isolated_per_s": round(statistics.median(ours.per_s), 1),
         "cpu_ms_per_run": round(statistics.median(ours.cpu_ms), 2),
         "vs_bwrap": against("bwrap"),
+        "vs_bwrap_one_a_request": against("bwrap", named[ONE_A_REQUEST]),
         "vs_subprocess": against("subprocess"),
         "vs_multiprocessing": against("multiprocessing"),
         "level": level,
         "ways": {
             way.name: {
+                "n": way.n,
                 "per_s": _spread(way.per_s),
                 "cpu_ms": None if way.name == "bwrap" else _spread(way.cpu_ms),
             }
@@ -170,10 +178,10 @@ def _figures(ways: Sequence[Way], level: str) -> dict[str, object]:
     }
 
 
-def latency(level: Isolation) -> dict[str, float] | None:
+def latency(level: Isolation, say: Callable[[str], None]) -> dict[str, float] | None:
     """Medians of one lone run: what it adds to the program's own time, and the round trip over HTTP.
 
-    None where the level does not hold.
+    None where the level does not hold; says why.
     """
     try:
         with executor(1, level) as ours:
@@ -185,7 +193,8 @@ def latency(level: Isolation) -> dict[str, float] | None:
                 (run,) = ours.request(1)
                 trips.append((time.perf_counter() - began) * 1000)
                 walls.append(float(str(run["wall_s"])) * 1000)
-    except StartupError:
+    except StartupError as error:
+        say(f"not here: {error}")
         return None
     added = statistics.median(walls) - _program_ms()
     return {"added_ms": round(added, 2), "round_trip_ms": round(statistics.median(trips), 2)}
@@ -223,9 +232,9 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def _table(figures: dict[str, object], ways: dict[str, dict[str, dict[str, float] | None]]) -> Table:
-    table = Table(title=f"isolation: {figures['level']}; {figures['machine']}; {figures['jobs']} at once")
+    table = Table(caption=f"isolation: {figures['level']}; {figures['machine']}; {figures['jobs']} at once")
     for column in ("way", "programs/s (min - max)", "CPU ms each"):
-        table.add_column(column, justify="left" if column == "way" else "right")
+        table.add_column(column, justify="left" if column == "way" else "right", no_wrap=True)
     for name, way in ways.items():
         rate, cpu = way["per_s"] or {}, way["cpu_ms"]
         rates = f"{rate['median']} ({rate['min']} - {rate['max']})"
@@ -233,8 +242,46 @@ def _table(figures: dict[str, object], ways: dict[str, dict[str, dict[str, float
     return table
 
 
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, object]:
+    """Every figure there is.
+
+    Raises:
+        StartupError: no level holds here.
+        InfrastructureError: an output is not the program's.
+    """
+    figures = throughput(options.jobs, options.rounds, options.seconds, say)
+    figures |= {"jobs": options.jobs, "rounds": options.rounds, "machine": baselines.machine()}
+    for level in get_args(Isolation):
+        if level in ("namespaces", "pod"):
+            say(f"latency of one lone run: {level}")
+            found = latency(level, say)
+            figures[f"added_ms_{level}"] = found and found["added_ms"]
+            figures[f"round_trip_ms_{level}"] = found and found["round_trip_ms"]
+    return figures
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print; exit status 2 if the sandbox cannot start or gives a wrong output."""
+    options = _parse(argv)
+    errors, out = Console(stderr=True, highlight=False, soft_wrap=True), Console(highlight=False)
+    try:
+        figures = measure(options, errors.print)
+    except (AtlasError, httpx.HTTPError) as error:
+        title = error.title if isinstance(error, AtlasError) else "The executor did not answer"
+        errors.print(f"{title}: {error}", style="red", markup=False)
+        return FAILED
+    ways = figures["ways"]
+    if isinstance(ways, dict):
+        out.print(_table(figures, ways))
+    for name, value in figures.items():
+        if name.startswith(("vs_", "added_ms_")):
+            out.print(f"{name}: {value}")
+    if options.json:
+        print(json.dumps(figures), flush=True)
+    return COMPLETE
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.sandbox", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -247,23 +294,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on one line")
     options = parser.parse_args(argv)
-    errors, out = Console(stderr=True, highlight=False), Console(highlight=False)
-    figures = throughput(options.jobs, options.rounds, options.seconds, errors.print)
-    figures |= {"jobs": options.jobs, "rounds": options.rounds, "machine": baselines.machine()}
-    for level in get_args(Isolation):
-        if level in ("namespaces", "pod"):
-            errors.print(f"latency of one lone run: {level}")
-            found = latency(level)
-            figures[f"added_ms_{level}"] = found and found["added_ms"]
-            figures[f"round_trip_ms_{level}"] = found and found["round_trip_ms"]
-    ways = figures["ways"]
-    if isinstance(ways, dict):
-        out.print(_table(figures, ways))
-    for name in ("vs_bwrap", "vs_subprocess", "vs_multiprocessing", "added_ms_namespaces", "added_ms_pod"):
-        out.print(f"{name}: {figures[name]}")
-    if options.json:
-        print(json.dumps(figures))
-    return 0
+    if options.jobs < 1 or options.rounds < 1 or not 0 < options.seconds < float("inf"):
+        parser.error("--jobs and --rounds must be at least 1, --seconds above 0")
+    return options
 
 
 if __name__ == "__main__":
