@@ -7,7 +7,6 @@ it, read-only, at the paths they have outside; `/box` is where each run gets a t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import stat
@@ -62,14 +61,32 @@ def enter(paths: Iterable[str]) -> None:
     linux.pivot_root(root)
 
 
-def fresh_box(size_bytes: int) -> None:
-    """Give /box a new, empty tmpfs, in place of the last run's, and go there."""
-    os.chdir("/")
-    with contextlib.suppress(OSError):  # EINVAL the first time: nothing is mounted there
-        linux.umount(BOX)
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    linux.mount("atlas", BOX, "tmpfs", flags, f"size={size_bytes},nr_inodes={_BOX_INODES},mode=0700")
-    os.chdir(BOX)
+class Box:
+    """The tmpfs on /box, where a run starts: an untouched one for each."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._options = f"size={size_bytes},nr_inodes={_BOX_INODES},mode=0700"
+        self._mount()
+
+    def renew(self) -> None:
+        """Replace it by a new one, unless the last run left no trace in it.
+
+        Whatever is made or removed in a directory changes its times, and no run can set those back.
+        """
+        if self._times() != self._untouched:
+            os.chdir("/")
+            linux.umount(BOX)
+            self._mount()
+
+    def _mount(self) -> None:
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_NOATIME
+        linux.mount("atlas", BOX, "tmpfs", flags, self._options)
+        os.chdir(BOX)
+        self._untouched = self._times()
+
+    def _times(self) -> tuple[int, int, int]:
+        found = os.stat(BOX)  # noqa: PTH116 - this runs between runs, and pathlib touches many pages
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_atime_ns
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
