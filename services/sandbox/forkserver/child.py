@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _random
 import errno
+import functools
 import os
 import random
 import sys
@@ -64,7 +65,7 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
     except (OSError, ValueError, RecursionError) as error:
         reporter.failed(program.describe(error))
         os._exit(1)
-    threading.excepthook = lambda args: reporter.error(args.exc_value or SystemError("a thread failed"))
+    threading.excepthook = functools.partial(_thread_failed, reporter)
     sys.setrecursionlimit(program.RECURSION_LIMIT)
     reporter.ready()
     loaded = program.load(source, job.compiled, reporter)
@@ -74,6 +75,13 @@ def run(job: Job, descriptors: list[int], keep: Iterable[int], policy: lockdown.
         program.run_script(loaded, reporter)
     else:
         program.run_function(loaded, job.entry_point, arguments, namespace, output, reporter)
+
+
+def _thread_failed(reporter: program.Reporter, args: threading.ExceptHookArgs) -> None:
+    """A thread's failure ends the thread, not the program, as in any Python; but memory is everyone's."""
+    if isinstance(args.exc_value, MemoryError):
+        reporter.out_of_memory()
+    threading.__excepthook__(args)
 
 
 _PRELUDE = program.prelude()

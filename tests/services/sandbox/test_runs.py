@@ -82,7 +82,12 @@ def boxed(bench: Bench) -> Bench:
         ("import os\nos.chmod('/', 0o777)", "forbidden", "PermissionError"),
         ("raise PermissionError('its own')", "runtime_error", "its own"),
         ("raise KeyboardInterrupt", "runtime_error", "KeyboardInterrupt"),
-        ("import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()", "runtime_error", "Zero"),
+        ("import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()", "ok", ""),
+        (
+            "import threading\nt = threading.Thread(target=lambda: b'x' * (1 << 30))\nt.start()",
+            "memory_limit",
+            "MemoryError",
+        ),
     ],
 )
 def test_status(bench: Bench, code: str, status: str, error: str) -> None:
