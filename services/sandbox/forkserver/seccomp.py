@@ -183,6 +183,13 @@ _PID = 0xFFFFFFFE  # stands for the process's own pid until `for_process`
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 _Line = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
+_Range = tuple[int, list[_Line]]  # its first number, what to do with all of them
+
+# Lines that fall through to refuse a call, and jump over the next line to allow it.
+_OPENS: dict[str, list[_Line]] = {
+    "open": [(_LOAD, 0, 0, _ARGS + 8), (_JSET, 0, 1, _O_CREAT_TRUNC)],
+    "openat": [(_LOAD, 0, 0, _ARGS + 16), (_JSET, 0, 1, _O_CREAT_TRUNC)],
+}
 
 
 @dataclass(frozen=True)
@@ -218,16 +225,21 @@ class Filter:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class _Program(ctypes.Structure):
+    """struct sock_fprog. A class made once: array types made in every run would cost more than the filter."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
+
+
 def install(program: bytes) -> None:
     """Put a filter on this process, for good. Needs no_new_privs.
 
     Raises:
         OSError: the kernel refuses it.
     """
-    lines = ctypes.create_string_buffer(program, len(program))
-    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(lines)))
-    words = [ctypes.c_ulong(_MODE_FILTER), fprog, ctypes.c_ulong(0), ctypes.c_ulong(0)]
-    if _libc.prctl(_PR_SET_SECCOMP, *words) != 0:
+    fprog = ctypes.byref(_Program(len(program) // 8, program))
+    zero = ctypes.c_ulong(0)
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), fprog, zero, zero) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"seccomp: {os.strerror(code)}")
 
@@ -236,31 +248,27 @@ def _lines(machine: str, refuse_truncation: bool) -> list[_Line]:
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"no system-call table for {machine}: x86_64 and aarch64 are supported")
     column, arch = MACHINES[machine]
-    opens = {"open": (_ARGS + 8, 2), "openat": (_ARGS + 16, 257 if column == 0 else 56)}
-    plain = {number for name, pair in ALLOWED.items() if (number := pair[column]) is not None}
-    judged = [_only_if(JUDGED[name][column], test) for name, test in _tests().items()]
-    if refuse_truncation:
-        for name, (flags, number) in opens.items():
-            if ALLOWED[name][column] is not None:
-                plain.discard(number)
-                judged.append(_only_if(number, [(_LOAD, 0, 0, flags), (_JSET, 0, 1, _O_CREAT_TRUNC)]))
-    program: list[_Line] = [
+    answers: dict[int, list[_Line]] = {}  # by number; those without one are refused
+    for name, pair in ALLOWED.items():
+        if (number := pair[column]) is not None:
+            test = _OPENS.get(name) if refuse_truncation else None
+            answers[number] = _judge(test) if test else [(_RET, 0, 0, ALLOW)]
+    answers.update({JUDGED[name][column]: _judge(test) for name, test in _tests().items()})
+    answers.update({pair[column]: [(_RET, 0, 0, ENOSYS)] for pair in UNKNOWN.values()})
+    ranges = _ranges(answers)
+    if machine == "x86_64":
+        ranges.append((X32_BIT, [(_RET, 0, 0, KILL_PROCESS)]))
+    return [
         (_LOAD, 0, 0, _ARCH),
         (_JEQ, 1, 0, arch),
         (_RET, 0, 0, KILL_PROCESS),
         (_LOAD, 0, 0, _NR),
+        *_search(ranges),
     ]
-    if machine == "x86_64":
-        program += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, KILL_PROCESS)]
-    for lines in judged:
-        program += lines
-    for pair in UNKNOWN.values():
-        program += [(_JEQ, 0, 1, pair[column]), (_RET, 0, 0, ENOSYS)]
-    return [*program, *_search(_ranges(plain))]
 
 
 def _tests() -> dict[str, list[_Line]]:
-    """For each judged call: lines that fall through to refuse it, and jump over the next line to allow it."""
+    """For each judged call: lines like those of _OPENS."""
     low, high = 0, 4
     to_self = [(_LOAD, 0, 0, _ARGS), (_JEQ, 0, 3, _PID)]
     gentle = [(_JEQ, 1, 0, _SIGKILL), (_JEQ, 0, 1, _SIGSTOP)]
@@ -294,28 +302,28 @@ def _one_of(commands: tuple[int, ...]) -> list[_Line]:
     return [(_LOAD, 0, 0, _ARGS + 8), *jumps]
 
 
-def _only_if(number: int, test: list[_Line]) -> list[_Line]:
-    """For one call: `test`, then EPERM if it fell through, ALLOW if it jumped over."""
-    tail = [(_RET, 0, 0, EPERM), (_RET, 0, 0, ALLOW)]
-    return [(_JEQ, 0, len(test) + len(tail), number), *test, *tail]
+def _judge(test: list[_Line]) -> list[_Line]:
+    """`test`, then EPERM if it fell through, ALLOW if it jumped over."""
+    return [*test, (_RET, 0, 0, EPERM), (_RET, 0, 0, ALLOW)]
 
 
-def _ranges(numbers: set[int]) -> list[tuple[int, int]]:
-    """Starts of the ranges in which every number has the same answer, ascending from 0."""
-    answers = [(n, ALLOW if n in numbers else EPERM) for n in range(NEWEST + 1)] + [(NEWEST + 1, ENOSYS)]
-    starts: list[tuple[int, int]] = []
-    for number, answer in answers:
-        if not starts or starts[-1][1] != answer:
-            starts.append((number, answer))
-    return starts
+def _ranges(answers: dict[int, list[_Line]]) -> list[_Range]:
+    """Every number's answer, as ranges that have the same one, ascending from 0."""
+    refused, unknown = [(_RET, 0, 0, EPERM)], [(_RET, 0, 0, ENOSYS)]
+    ranges: list[_Range] = []
+    for number in range(NEWEST + 2):
+        answer = answers.get(number, refused) if number <= NEWEST else unknown
+        if not ranges or ranges[-1][1] != answer:
+            ranges.append((number, answer))
+    return ranges
 
 
-def _search(starts: list[tuple[int, int]]) -> list[_Line]:
-    """A binary search over the ranges: short to install, and a few comparisons to run."""
-    if len(starts) == 1:
-        return [(_RET, 0, 0, starts[0][1])]
-    middle = len(starts) // 2
-    low, high = _search(starts[:middle]), _search(starts[middle:])
+def _search(ranges: list[_Range]) -> list[_Line]:
+    """A binary search: the kernel tries every number on installing a filter, so it must be short."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    low, high = _search(ranges[:middle]), _search(ranges[middle:])
     if len(low) > 255:  # a conditional jump reaches no further
         raise ValueError("the table is too long for one jump")
-    return [(_JGE, len(low), 0, starts[middle][0]), *low, *high]
+    return [(_JGE, len(low), 0, ranges[middle][0]), *low, *high]

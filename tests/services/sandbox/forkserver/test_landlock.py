@@ -76,6 +76,25 @@ def test_a_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
         landlock.create_ruleset({str(tmp_path / "nothing"): landlock.READ})
 
 
+def test_a_rule_of_which_nothing_is_left_allows_nothing(kernel: tuple[int, Calls], tmp_path: Path) -> None:
+    """The kernel answers ENOMSG to a rule without rights: rights of directories, asked for a file."""
+    _, calls = kernel
+    (tmp_path / "file").touch()
+    os.close(landlock.create_ruleset({str(tmp_path / "file"): landlock.READ_DIR | landlock.MAKE_REG}))
+    assert [number for number, _ in calls] == [444]
+
+
+def test_a_path_may_be_given_as_a_descriptor_which_stays_open(
+    kernel: tuple[int, Calls], tmp_path: Path
+) -> None:
+    _, calls = kernel
+    folder = os.open(tmp_path, os.O_PATH | os.O_CLOEXEC)
+    os.close(landlock.create_ruleset({folder: landlock.READ}))
+    assert struct.unpack("=Qi", calls[1][1][2]) == (landlock.READ, folder)  # type: ignore[arg-type]
+    os.fstat(folder)
+    os.close(folder)
+
+
 # ---------------------------------------------------------------- in real processes
 
 
