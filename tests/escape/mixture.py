@@ -17,6 +17,7 @@ from typing import Literal
 
 import psutil
 
+from atlas.executor import RunStatus
 from services.sandbox.forkserver.root import DEVICES
 from services.sandbox.runner import Runner
 from tests.escape import good, scene
@@ -26,6 +27,7 @@ from tests.escape.good import Good
 from tests.escape.scene import Scene
 
 Level = Literal["auto", "namespaces", "pod", "gvisor"]
+LOST = RunStatus.INFRASTRUCTURE_ERROR.value
 GOOD_SHARE = 0.6
 SLOW_WEIGHT = 0.05  # of attacks that use up their time
 _SETTLE_S = 10.0
@@ -131,8 +133,10 @@ def _count(outcome: Outcome, item: Good | Attack, wrong: list[str], escaped: lis
     else:
         outcome.attacks += item.inputs
         outcome.executions += item.inputs
+        # Killed twice, a run is the machinery's failure: no answer, but no escape either.
+        escaped = [text for text in escaped if not text.startswith(f"ended as {LOST}")]
+        outcome.escaped += [f"{item.name}: {text}" for text in escaped]
     outcome.wrong += wrong
-    outcome.escaped += [f"{item.name}: {text}" for text in escaped if isinstance(item, Attack)]
 
 
 # ---------------------------------------------------------------- kills

@@ -96,7 +96,7 @@ class Scene:
             subprocess.run(["ipcrm", *(f"-{kind}{self.key:#x}" for kind in "MSQ")], check=False)
         self._sockets.contacts()
         self._victim = subprocess.Popen(
-            ["sleep", "3600"],
+            ["sleep", "900"],
             env={VARIABLE: self.secret},
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from atlas.errors import StartupError
 from atlas.executor import ExecuteResponse, Run, RunStatus
-from tests.escape import good
+from services.sandbox import fork_server, slot
+from services.sandbox.runner import Runner
+from tests.escape import good, scene
 from tests.escape.corpus import Attack
 from tests.escape.mixture import plan
 
 REPO = Path(__file__).parents[2]
+# A launcher that hangs, or is just dying, still counts as alive and is asked again, until the tries are spent.
+_ALL = pytest.param("all", marks=pytest.mark.xfail(reason="ForkServer.alive looks at the exit status alone"))
 
 
 @pytest.mark.integration
@@ -34,6 +41,32 @@ def test_nothing_is_wrong_escaped_or_left_after_a_mixture_with_kills(level: str)
     assert figures["executions"] == figures["good"] + figures["attacks"] >= 300
     assert figures["restarts"] > 0
     assert done.returncode == 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("level", ["namespaces", "pod"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("victims", ["launcher", "slot servers", _ALL])
+def test_the_next_requests_are_served_whatever_was_killed_or_stopped(
+    level: Any, number: signal.Signals, victims: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fork_server, "SLOT_S", 0.5)
+    monkeypatch.setattr(slot, "START_S", 0.5)
+    try:
+        runner = Runner.start(jobs=2, isolation=level)
+    except StartupError as error:
+        pytest.skip(str(error))
+    try:
+        for program in good.both(random.Random(1)):
+            assert not program.wrong(runner.execute(program.request))
+        launchers, servers = scene.launchers(), scene.slot_servers()
+        for process in {"launcher": launchers, "slot servers": servers, "all": launchers + servers}[victims]:
+            process.send_signal(number)
+        for seed in range(4):
+            for program in good.both(random.Random(seed)):
+                assert not program.wrong(runner.execute(program.request))
+    finally:
+        runner.close()
 
 
 def test_a_plan_is_drawn_from_its_seed_and_has_both():
