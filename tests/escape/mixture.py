@@ -31,7 +31,8 @@ LOST = RunStatus.INFRASTRUCTURE_ERROR.value
 GOOD_SHARE = 0.6
 SLOW_WEIGHT = 0.05  # of attacks that use up their time
 _SETTLE_S = 10.0
-# What is killed, how often, and how: a stopped process is worse than a dead one, it still looks alive.
+# What is killed, how often, and how: a stopped process is worse than a dead one, it still looks alive. Runs
+# are not stopped: one that stands still to its wall limit is rightly a time limit.
 _VICTIMS = (("slot server", 5), ("launcher", 3), ("run", 2))
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP)
 
@@ -154,8 +155,9 @@ def _shoot(random_: random.Random) -> list[str]:
     random_.shuffle(names)
     for name in names:
         processes = _processes(name)
-        if processes and scene.kill(random_.choice(processes), number):
-            return [f"{number.name} {name}"]
+        how = signal.SIGKILL if name == "run" else number
+        if processes and scene.kill(random_.choice(processes), how):
+            return [f"{how.name} {name}"]
     return []
 
 

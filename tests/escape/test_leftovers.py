@@ -21,7 +21,7 @@ from tests.escape.corpus import Attack
 from tests.escape.mixture import plan
 
 REPO = Path(__file__).parents[2]
-# A launcher that hangs, or is just dying, still counts as alive and is asked again, until the tries are spent.
+# A launcher that hangs, or is just dying, still counts as alive and is asked again until the tries are spent.
 _ALL = pytest.param("all", marks=pytest.mark.xfail(reason="ForkServer.alive looks at the exit status alone"))
 
 
