@@ -19,7 +19,7 @@ from services.sandbox.forkserver.launcher import Order
 
 MAIN = Path(__file__).parent / "forkserver" / "main.py"
 START_S = 30.0
-SLOT_S = 10.0
+SLOT_S = 5.0
 # Not "nobody": others run as that. This number is one that distributions leave unused.
 UNPRIVILEGED_UID = 65_533
 # Fixed, so that a program whose answer depends on the order of a set is judged the same way every time.
@@ -52,6 +52,7 @@ class ForkServer:
     def __init__(self, order: Order) -> None:
         self.order = order
         self._lock = Lock()
+        self._broken = False
         self._log = os.memfd_create("atlas-launcher-log", os.MFD_CLOEXEC)
         self._control, theirs = wire.pair()
         try:
@@ -86,8 +87,8 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """False once it has ended."""
-        return self._process.poll() is None
+        """False once it has ended, or has failed to answer: whatever it says later is to an old question."""
+        return not self._broken and self._process.poll() is None
 
     def new_slot(self) -> SlotProcess:
         """Start a slot server and wait until it takes runs.
@@ -98,11 +99,7 @@ class ForkServer:
         ours, theirs = wire.pair()
         try:
             with self._lock:
-                try:
-                    wire.send(self._control, {"slot": True}, [theirs.fileno()])
-                except OSError as error:
-                    raise LostError(f"the launcher has gone: {error}{self._last_words()}") from error
-                pid = self._answer(SLOT_S)["pid"]
+                pid = self._ask(theirs.fileno())
             theirs.close()
             ours.settimeout(SLOT_S)
             expect(ours, "ready")
@@ -122,6 +119,14 @@ class ForkServer:
         self._process.wait()
         self._control.close()
         os.close(self._log)
+
+    def _ask(self, descriptor: int) -> object:
+        try:
+            wire.send(self._control, {"slot": True}, [descriptor])
+            return self._answer(SLOT_S)["pid"]
+        except (OSError, LostError) as error:
+            self._broken = True
+            raise LostError(f"the launcher does not answer: {error}{self._last_words()}") from error
 
     def _answer(self, timeout_s: float) -> wire.Message:
         self._control.settimeout(timeout_s)

@@ -22,7 +22,6 @@ from services.sandbox.slot import CGROUP_EXTRA_BYTES, CGROUP_TASKS, Job, Slot
 
 MEBIBYTE = 1 << 20
 COMPILED_BYTES = 64 * MEBIBYTE
-COMPILE_MEMORY_BYTES = 512 * MEBIBYTE
 TRIES = 2
 TURN_S = 0.05  # so that a long request does not starve the next
 # Measured: a run costs as much CPU as compiling about this many characters.
@@ -277,8 +276,7 @@ class _Program:
 
     def compile_job(self) -> Job:
         """A run that only compiles."""
-        memory = max(self._job.memory_bytes, COMPILE_MEMORY_BYTES)
-        return replace(self._job, kind="compile", memory_bytes=memory, output_bytes=COMPILED_BYTES)
+        return replace(self._job, kind="compile", output_bytes=COMPILED_BYTES)
 
     def compiled(self, code: bytes) -> None:
         """Let the runs to come start from this."""

@@ -125,7 +125,10 @@ class Slot:
 
     def _start(self) -> None:
         self.close()
-        self._process = self._launcher().new_slot()
+        try:
+            self._process = self._launcher().new_slot()
+        except LostError:  # it died, or hangs: the next one will be another
+            self._process = self._launcher().new_slot()
         self._runs = 0
         if self._cgroup is not None:
             self._cgroup.add(self._process.pid)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from atlas.contracts import Example, Problem, Verdict
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
 from atlas.judge import judge
-from services.sandbox.runner import COMPILE_MEMORY_BYTES, MEBIBYTE, Runner
+from services.sandbox.runner import Runner
 from tests.escape.corpus import SHORT, Attack, program
 from tests.escape.scene import Scene, left_running
 
@@ -68,10 +68,7 @@ def _achieved(attack: Attack, run: Run, scene: Scene) -> list[str]:
         found.append(f"ended as {run.status.value}: {run.error} {run.output[-300:]}")
     elif run.status is RunStatus.OK and run.output.splitlines()[-1:] not in (["done"], ["done True"]):
         found.append(f"did not come to its end: {run.output[-300:]}")
-    limit_mb = attack.limits.memory_mb
-    if attack.long:  # a compiler may have more than the program it compiles
-        limit_mb = max(limit_mb, COMPILE_MEMORY_BYTES // MEBIBYTE)
-    if run.memory_mb > limit_mb + _INTERPRETER_MB:
+    if run.memory_mb > attack.limits.memory_mb + _INTERPRETER_MB:
         found.append(f"had {run.memory_mb} MB of memory")
     return found
 

@@ -21,8 +21,6 @@ from tests.escape.corpus import Attack
 from tests.escape.mixture import plan
 
 REPO = Path(__file__).parents[2]
-# A launcher that hangs, or is just dying, still counts as alive and is asked again until the tries are spent.
-_ALL = pytest.param("all", marks=pytest.mark.xfail(reason="ForkServer.alive looks at the exit status alone"))
 
 
 @pytest.mark.integration
@@ -46,7 +44,7 @@ def test_nothing_is_wrong_escaped_or_left_after_a_mixture_with_kills(level: str)
 @pytest.mark.integration
 @pytest.mark.parametrize("level", ["namespaces", "pod"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("victims", ["launcher", "slot servers", _ALL])
+@pytest.mark.parametrize("victims", ["launcher", "slot servers", "all"])
 def test_the_next_requests_are_served_whatever_was_killed_or_stopped(
     level: Any, number: signal.Signals, victims: str, monkeypatch: pytest.MonkeyPatch
 ):

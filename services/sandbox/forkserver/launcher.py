@@ -156,6 +156,7 @@ def _give_up_root(order: Order) -> list[int]:
     # Slot servers write their own user maps, and runs read /proc/self/fd if they must `keep` descriptors:
     # only the owner of /proc/self may. Nobody else should look into these processes.
     linux.set_dumpable(order.level == "namespaces" or bool(keep))
+    linux.die_with_parent()  # last: a change of user undoes it
     return keep
 
 

@@ -20,16 +20,21 @@ GOOD = ExecuteRequest(code="print(int(input()) + 1)", inputs=("1",))
 SLEEP = ExecuteRequest(code="import time\ntime.sleep(1)\nprint(2)", inputs=("",))
 
 
+_before: set[psutil.Process] = set()
+
+
 @pytest.fixture
 def runner() -> Iterator[Runner]:
+    _before.clear()
+    _before.update(psutil.Process().children(recursive=True))
     runner = Runner.start(jobs=2)
     yield runner
     runner.close()
 
 
 def processes() -> list[psutil.Process]:
-    """The launcher, the slot servers and the runs."""
-    return psutil.Process().children(recursive=True)
+    """The launcher, the slot servers and the runs; not those of other tests."""
+    return [p for p in psutil.Process().children(recursive=True) if p not in _before]
 
 
 def answer(runner: Runner, request: ExecuteRequest = GOOD) -> str:
