@@ -5,7 +5,6 @@ It runs other people's programs, so it inherits none of our environment but the 
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sys
 from dataclasses import dataclass
@@ -56,12 +55,8 @@ def launch(settings: Settings, *, name: str = "executor") -> ExecutorServer:
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     path = short_socket(settings.run_dir, f"{name}.sock")
     path.unlink(missing_ok=True)
-    # Its runs' working directories; those of an executor that was killed are still there.
-    work = settings.run_dir / f"{name}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
     command = [sys.executable, "-m", "services.sandbox.executor", *arguments(settings, path)]
-    child = Child.spawn(name, command, settings.run_dir, env=plain_environment(TMPDIR=str(work)))
+    child = Child.spawn(name, command, settings.run_dir, env=plain_environment())
     return ExecutorServer(url=f"unix:{path}", socket=path, child=child)
 
 

@@ -4,18 +4,20 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
-import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atlas import executor
-from atlas.checkers import matches
-from atlas.contracts import OUTPUT_KEPT_CHARS, Example, Limits, Problem, Verdict
+from atlas.checkers import Checker, matches
+from atlas.contracts import OUTPUT_KEPT_CHARS, Example, Execution, Limits, Problem, Verdict
 from atlas.errors import ExecutorError
-from atlas.executor import ExecuteRequest, ExecuteResponse, ExecutorClient, Run, RunStatus
+from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.judge import judge
-from services.sandbox.runs import run_program
+from services.sandbox.runner import Runner
 
 PROBLEM = Problem(statement="Print the input.")
 DATA = Path(os.environ.get("ATLAS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -39,6 +41,7 @@ async def test_right_and_wrong() -> None:
     assert [r.verdict for r in execution.results] == [Verdict.ACCEPTED, Verdict.WRONG_ANSWER]
     assert execution.isolation == "fake"
     assert execution.seconds == 1.0
+    assert (execution.tests, execution.results[0].wall_s) == (2, 0.5)
 
 
 async def test_no_expected_output_reaches_the_executor() -> None:
@@ -53,6 +56,57 @@ async def test_every_other_status_keeps_its_name_even_with_the_right_output(stat
     execution = await judge(fake, code="x", problem=PROBLEM, tests=examples(("1", "1")), checker="official")
     assert execution.results[0].verdict.value == status.value
     assert execution.results[0].error == "why"
+
+
+@pytest.mark.parametrize("expected", ["", " ", "null", "[1, 2]", '""'])
+@pytest.mark.parametrize("checker", get_args(Checker))
+async def test_a_function_that_returned_no_json_is_wrong_whatever_is_expected(
+    expected: str, checker: Checker
+) -> None:
+    why = "the returned value holds a set, which is not JSON"
+    fake = FakeExecutor({("x", "1"): Run(status=RunStatus.OK, error=why)})
+    problem = Problem(statement="One.", kind="function", entry_point="f")
+    tests = examples(("1", expected))
+    (result,) = (await judge(fake, code="x", problem=problem, tests=tests, checker=checker)).results
+    assert (result.verdict, result.error) == (Verdict.WRONG_ANSWER, why)
+
+
+async def test_printing_nothing_can_be_right() -> None:
+    fake = FakeExecutor({("x", "1"): ok("")})
+    tests = examples(("1", ""))
+    assert (await judge(fake, code="x", problem=PROBLEM, tests=tests, checker="strict")).all_passed
+
+
+def test_executions_of_old_journals_are_still_read() -> None:
+    old = {"results": [{"verdict": "accepted", "cpu_s": 0.1}], "isolation": "subprocess", "seconds": 1.0}
+    execution = Execution.model_validate(old)
+    assert (execution.all_passed, execution.tests, execution.results[0].wall_s) == (True, 0, 0.0)
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    output_kb=st.sampled_from([1, 1024, 16_384]),
+    stop=st.booleans(),
+)
+def test_every_test_is_asked_once_in_portions_an_executor_takes(
+    sizes: list[int], output_kb: int, stop: bool
+) -> None:
+    client = FakeExecutor(echo)
+    tests = [Example(input=f"{i} " + "x" * size, output=f"{i} " + "x" * size) for i, size in enumerate(sizes)]
+    problem = Problem(statement="Echo.", limits=Limits(output_kb=output_kb))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atlas.judge.CHUNK_CHARS", 100)
+        patch.setattr("atlas.executor.MAX_OUTPUTS_KB", 50_000)
+        execution = asyncio.run(
+            judge(client, code="x", problem=problem, tests=tests, checker="official", stop_on_failure=stop)
+        )
+        assert execution.all_passed
+        asked = [text for request in client.requests for text in request.inputs]
+        assert asked == [test.input for test in tests]
+        for request in client.requests:
+            assert len(request.inputs) <= executor.outputs_that_fit(problem.limits)
+            assert len(request.inputs) == 1 or sum(map(len, request.inputs)) <= 100
 
 
 async def test_zero_tests_is_an_error_not_a_pass() -> None:
@@ -82,6 +136,7 @@ async def test_stop_on_failure_asks_for_few_and_ends_with_the_failure() -> None:
     )
     assert [r.verdict for r in execution.results] == [Verdict.ACCEPTED, Verdict.WRONG_ANSWER]
     assert sum(len(request.inputs) for request in client.requests) < 10
+    assert (execution.tests, execution.passed, execution.all_passed) == (200, 1, False)
 
 
 async def test_stop_on_failure_lets_a_right_program_see_every_test_in_order() -> None:
@@ -105,65 +160,6 @@ async def test_too_few_runs_is_an_error_not_a_shorter_result() -> None:
         )
 
 
-# ---------------------------------------------------------------- the client
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "RETRY_DELAYS_S", (0.0, 0.0))
-
-
-REQUEST = ExecuteRequest(code="x", inputs=("1",))
-ANSWER = ExecuteResponse(runs=(ok("1"),), isolation="x").model_dump_json()
-
-
-async def test_client_asks_again_when_the_connection_fails(quick: None) -> None:
-    seen: list[str] = []
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.path)
-        if len(seen) < 3:
-            raise httpx.ConnectError("refused")
-        return httpx.Response(200, text=ANSWER)
-
-    async with ExecutorClient("http://e", transport=httpx.MockTransport(handle)) as client:
-        assert (await client.execute(REQUEST)).runs[0].output == "1"
-    assert seen == ["/v1/execute"] * 3
-
-
-async def test_client_gives_up_with_an_executor_error(quick: None, tmp_path: Path) -> None:
-    async with ExecutorClient(f"unix:{tmp_path}/none.sock") as client:
-        with pytest.raises(ExecutorError, match="cannot reach"):
-            await client.execute(REQUEST)
-        assert "cannot reach" in (await client.ready() or "")
-
-
-async def test_a_client_closed_while_it_waits_to_ask_again_is_an_executor_error(quick: None) -> None:
-    closing: list[asyncio.Task[None]] = []
-
-    def fail(_: httpx.Request) -> httpx.Response:
-        closing.append(asyncio.get_running_loop().create_task(client.aclose()))
-        raise httpx.ConnectError("gone")
-
-    client = ExecutorClient("http://executor", transport=httpx.MockTransport(fail))
-    with pytest.raises(ExecutorError, match="closed"):
-        await client.execute(REQUEST)
-
-
-async def test_client_does_not_repeat_a_refused_request(quick: None) -> None:
-    seen: list[int] = []
-
-    def handle(_: httpx.Request) -> httpx.Response:
-        seen.append(1)
-        return httpx.Response(422, text="code: too long")
-
-    async with ExecutorClient("http://e", transport=httpx.MockTransport(handle)) as client:
-        with pytest.raises(ExecutorError, match="too long") as caught:
-            await client.execute(REQUEST)
-    assert not caught.value.retryable
-    assert len(seen) == 1
-
-
 # ---------------------------------------------------------------- parity with LiveCodeBench's own verdicts
 
 
@@ -179,27 +175,34 @@ def sample() -> list[tuple[dict, dict]]:
     return [(row, by_id[row["question_id"]]) for row in decidable[::7]]
 
 
-def passes(row: dict, task: dict) -> bool:
+def passes(runner: Runner, row: dict, task: dict) -> bool:
     """Our verdict: on all tests where LiveCodeBench's is a failure, else on the first five (for time)."""
     name = task["metadata"].get("func_name")
+    kind = "function" if name else "stdin"
     tests = task["public_tests"] + task["private_tests"]
-    for test in tests if row["verdict"] == "fail" else tests[:5]:
-        run = run_program(
-            row["code"],
-            test["input"],
-            kind="function" if name else "stdin",
-            entry_point=name,
-            limits=Limits(memory_mb=1024, output_kb=4096),
-        ).run
-        kind = "function" if name else "stdin"
-        if run.status is not RunStatus.OK or not matches(kind, run.output, test["output"], "official"):
-            return False
-    return True
+    tests = tests if row["verdict"] == "fail" else tests[:5]
+    request = ExecuteRequest(
+        code=row["code"],
+        kind=kind,
+        entry_point=name,
+        inputs=tuple(test["input"] for test in tests),
+        limits=Limits(memory_mb=1024, output_kb=4096),
+        stop_on_error=True,
+    )
+    runs = runner.execute(request).runs
+    return len(runs) == len(tests) and all(
+        run.status is RunStatus.OK and matches(kind, run.output, test["output"], "official")
+        for run, test in zip(runs, tests, strict=True)
+    )
 
 
 @pytest.mark.integration
 def test_official_agrees_with_livecodebench(sample: list[tuple[dict, dict]]) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        passed = list(pool.map(lambda pair: passes(*pair), sample))
+    runner = Runner.start()
+    try:
+        with ThreadPoolExecutor(runner.jobs) as pool:
+            passed = list(pool.map(lambda pair: passes(runner, *pair), sample))
+    finally:
+        runner.close()
     agree = sum(p == (row["verdict"] == "pass") for p, (row, _) in zip(passed, sample, strict=True))
     assert agree / len(sample) >= 0.98

@@ -10,18 +10,21 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
 import pytest_asyncio
 
+from atlas.config import Isolation
 from atlas.contracts import Example, Problem, Verdict
 from atlas.errors import ExecutorError, StartupError
-from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
+from atlas.executor import MAX_PROGRAM_CHARS, ExecuteRequest, ExecuteResponse, Run, RunStatus
 from benchmark.datasets import load
 from benchmark.datasets.bundled import build
 from benchmark.scoring.grader import Grader
 from benchmark.tasks import HiddenTests, Task
+from services.sandbox.isolation import is_gvisor
 
 pytestmark = pytest.mark.integration  # real executors and their children
 
@@ -116,7 +119,7 @@ async def test_no_program_and_no_source_fail_without_a_run() -> None:
 
 async def test_a_program_the_contract_refuses_is_no_result_and_not_quoted() -> None:
     async with Grader(executor=FakeExecutor(lambda _, i: right(i))) as grader:
-        grade = await grader.grade(make_task(), "#" * 64_001)
+        grade = await grader.grade(make_task(), "#" * (MAX_PROGRAM_CHARS + 1))
     assert grade.passed is None
     assert grade.error is not None
     assert "code" in grade.error
@@ -169,7 +172,10 @@ async def test_programs(grader: Grader) -> None:
     for grade in grades.values():
         assert grade.passed is (grade.verdicts[-1] is Verdict.ACCEPTED)
         assert grade.error is None
-        assert grade.isolation
+        assert grade.isolation in get_args(Isolation)
+    endless = grades["while True: pass"]
+    assert 1 <= endless.cpu_s <= endless.seconds
+    assert grades["print(2)"].memory_mb > 1
 
 
 async def test_bundled_references_and_wrong_programs(grader: Grader) -> None:
@@ -206,6 +212,14 @@ async def test_the_executor_ends_with_the_grader() -> None:
         await grader._start()
 
 
+async def test_the_wanted_isolation_or_none() -> None:
+    async with Grader(isolation="pod") as grader:
+        assert (await grader.grade(make_task(), "print(2)")).isolation == "pod"
+    if not is_gvisor():
+        with pytest.raises(StartupError, match="not gVisor"):
+            await Grader(isolation="gvisor").__aenter__()
+
+
 _RUNNER = """
 import asyncio, sys
 from benchmark.scoring.grader import Grader
@@ -217,8 +231,10 @@ asyncio.run(main())
 """
 
 
-def test_the_executor_dies_with_a_killed_runner(tmp_path: Path) -> None:
-    env = os.environ | {"TMPDIR": str(tmp_path)}  # a killed runner cannot clean up after itself
+def test_the_executor_dies_with_a_killed_runner_and_the_next_one_clears_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-c", _RUNNER], stdout=subprocess.PIPE, text=True, env=env
     ) as runner:
@@ -230,3 +246,12 @@ def test_the_executor_dies_with_a_killed_runner(tmp_path: Path) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    (left,) = tmp_path.glob("atlas-grader-*")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def seen_by_the_next() -> list[Path]:
+        async with Grader():
+            return list(tmp_path.glob("atlas-grader-*"))  # noqa: ASYNC240 - nothing else runs here
+
+    assert left not in asyncio.run(seen_by_the_next())
+    assert list(tmp_path.glob("atlas-grader-*")) == []
