@@ -126,14 +126,17 @@ class Runner:
         """A runner whose limits have been tried.
 
         Args:
-            jobs: runs at once; 0: one per core.
+            jobs: runs at once; 0: one per core. At the `gvisor` level always one.
             isolation: the level to have; `auto`: the strongest that holds here.
 
         Raises:
             StartupError: a limit did not take: the machine must not run untrusted programs.
         """
         jobs = max(1, jobs or os.cpu_count() or 1)
-        return cls(jobs, choose(isolation, jobs), Python())
+        choice = choose(isolation, jobs)
+        if choice.level == "gvisor":  # which does not keep runs apart from each other (docs/SANDBOX.md)
+            jobs = 1
+        return cls(jobs, choice, Python())
 
     @property
     def busy(self) -> int:

@@ -196,7 +196,8 @@ def _ruleset(order: Order) -> int | None:
 def _filter(order: Order) -> seccomp.Filter:
     # Landlock learnt to refuse truncation with its third version.
     refuse = order.level == "pod" and landlock.abi() < 3
-    return seccomp.Filter.build(platform.machine(), refuse_truncation=refuse)
+    read_only = order.level == "gvisor"
+    return seccomp.Filter.build(platform.machine(), refuse_truncation=refuse, read_only=read_only)
 
 
 def _become_slot(

@@ -179,16 +179,19 @@ _IOCTLS = (0x5401, 0x541B, 0x5451, 0x5450, 0x5421, 0x5413)
 # read the same file could talk or make others wait.
 _FCNTLS = (0, 1, 2, 3, 4, 1030)
 _O_CREAT_TRUNC = os.O_CREAT | os.O_TRUNC
+_O_WRITING = os.O_WRONLY | os.O_RDWR | _O_CREAT_TRUNC
+# With `read_only` refused altogether.
+CHANGING = ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat", "renameat2", "ftruncate")
 _PID = 0xFFFFFFFE  # stands for the process's own pid until `for_process`
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 _Line = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 _Range = tuple[int, list[_Line]]  # its first number, what to do with all of them
 
-# Lines that fall through to refuse a call, and jump over the next line to allow it.
-_OPENS: dict[str, list[_Line]] = {
-    "open": [(_LOAD, 0, 0, _ARGS + 8), (_JSET, 0, 1, _O_CREAT_TRUNC)],
-    "openat": [(_LOAD, 0, 0, _ARGS + 16), (_JSET, 0, 1, _O_CREAT_TRUNC)],
+# Where the flags of a call that opens a file are.
+_OPENS = {
+    "open": _ARGS + 8,
+    "openat": _ARGS + 16,
 }
 
 
@@ -200,17 +203,18 @@ class Filter:
     _holes: tuple[int, ...]
 
     @classmethod
-    def build(cls, machine: str, *, refuse_truncation: bool = False) -> Filter:
+    def build(cls, machine: str, *, refuse_truncation: bool = False, read_only: bool = False) -> Filter:
         """The filter for a machine.
 
         Args:
             machine: as `platform.machine()` names it.
             refuse_truncation: refuse to open a file to create or empty it, where Landlock is too old to.
+            read_only: refuse to open a file for writing, and to change directories, where there is none.
 
         Raises:
             OSError: ENOSYS, there is no table for it.
         """
-        lines = _lines(machine, refuse_truncation)
+        lines = _lines(machine, _O_WRITING if read_only else _O_CREAT_TRUNC * refuse_truncation)
         holes = tuple(8 * n + 4 for n, line in enumerate(lines) if line[3] == _PID)
         return cls(b"".join(struct.pack("HBBI", *line) for line in lines), holes)
 
@@ -244,15 +248,19 @@ def install(program: bytes) -> None:
         raise OSError(code, f"seccomp: {os.strerror(code)}")
 
 
-def _lines(machine: str, refuse_truncation: bool) -> list[_Line]:
+def _lines(machine: str, refused_flags: int) -> list[_Line]:
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"no system-call table for {machine}: x86_64 and aarch64 are supported")
     column, arch = MACHINES[machine]
     answers: dict[int, list[_Line]] = {}  # by number; those without one are refused
     for name, pair in ALLOWED.items():
-        if (number := pair[column]) is not None:
-            test = _OPENS.get(name) if refuse_truncation else None
-            answers[number] = _judge(test) if test else [(_RET, 0, 0, ALLOW)]
+        number = pair[column]
+        if number is None or (name in CHANGING and refused_flags == _O_WRITING):
+            continue
+        if name in _OPENS and refused_flags:
+            answers[number] = _judge([(_LOAD, 0, 0, _OPENS[name]), (_JSET, 0, 1, refused_flags)])
+        else:
+            answers[number] = [(_RET, 0, 0, ALLOW)]
     answers.update({JUDGED[name][column]: _judge(test) for name, test in _tests().items()})
     answers.update({pair[column]: [(_RET, 0, 0, ENOSYS)] for pair in UNKNOWN.values()})
     ranges = _ranges(answers)
@@ -268,7 +276,7 @@ def _lines(machine: str, refuse_truncation: bool) -> list[_Line]:
 
 
 def _tests() -> dict[str, list[_Line]]:
-    """For each judged call: lines like those of _OPENS."""
+    """For each judged call: lines that fall through to refuse it, and jump over the next one to allow it."""
     low, high = 0, 4
     to_self = [(_LOAD, 0, 0, _ARGS), (_JEQ, 0, 3, _PID)]
     gentle = [(_JEQ, 1, 0, _SIGKILL), (_JEQ, 0, 1, _SIGSTOP)]

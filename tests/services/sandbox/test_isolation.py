@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from atlas.errors import StartupError
 from services.sandbox import isolation, selfcheck
 from services.sandbox.languages import PLAIN, Python
+from services.sandbox.runner import Runner
 from services.sandbox.selfcheck import ATTEMPTS, BY_LEVEL, Attempt
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +76,14 @@ def test_what_closes_namespaces_is_said(
 ) -> None:
     monkeypatch.setattr(isolation, "_number", lambda path: int(content) if path.endswith(file) else None)
     assert said in isolation.namespaces_hint()
+
+
+def test_in_gvisor_one_program_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = isolation.Choice("gvisor", MagicMock(), "")
+    monkeypatch.setattr("services.sandbox.runner.choose", lambda wanted, jobs: choice)
+    runner = Runner.start(jobs=8)
+    assert (runner.jobs, runner.isolation) == (1, "gvisor")
+    runner.close()
 
 
 @pytest.mark.integration

@@ -35,11 +35,21 @@ def program(machine: str, refuse: bool = False) -> tuple[tuple[int, int, int, in
 
 
 def action(machine: str, number: int, *args: int, arch: int | None = None, refuse: bool = False) -> int:
-    """What the filter answers to a call, as the kernel would work it out (linux/filter.h)."""
+    """What the filter answers to a call."""
+    return interpret(program(machine, refuse), machine, number, *args, arch=arch)
+
+
+def interpret(
+    lines: tuple[tuple[int, int, int, int], ...],
+    machine: str,
+    number: int,
+    *args: int,
+    arch: int | None = None,
+) -> int:
+    """What a filter answers to a call, as the kernel would work it out (linux/filter.h)."""
     padded = [*args, 0, 0, 0, 0, 0, 0][:6]
     arch = seccomp.MACHINES[machine][1] if arch is None else arch
     data = struct.pack("<iIQ6Q", number, arch, 0, *padded)
-    lines = program(machine, refuse)
     accumulator = at = 0
     while True:
         code, yes, no, constant = lines[at]
@@ -139,6 +149,20 @@ def test_truncation_is_refused_where_landlock_cannot(machine: str, flags: int, a
     assert action(machine, number(machine, "openat"), 0, 0, flags) == seccomp.ALLOW
     if machine == "x86_64":
         assert (action(machine, 2, 0, flags, refuse=True) == seccomp.ALLOW) is allowed
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_read_only_refuses_to_open_for_writing_and_to_change_directories(machine: str) -> None:
+    text = seccomp.Filter.build(machine, read_only=True).for_process(PID)
+    lines = tuple(struct.iter_unpack("HBBI", text))
+    column = seccomp.MACHINES[machine][0]
+    for flags in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+        assert interpret(lines, machine, number(machine, "openat"), 0, 0, flags) == seccomp.EPERM
+    assert interpret(lines, machine, number(machine, "openat"), 0, 0, os.O_CLOEXEC) == seccomp.ALLOW
+    for name in seccomp.CHANGING:
+        if (nr := seccomp.ALLOWED[name][column]) is not None:
+            assert interpret(lines, machine, nr) == seccomp.EPERM
+    assert interpret(lines, machine, number(machine, "write")) == seccomp.ALLOW
 
 
 def test_an_unknown_machine_is_refused() -> None:
