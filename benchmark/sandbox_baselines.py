@@ -82,7 +82,7 @@ def _bubblewrap() -> list[str]:
     places = ["/usr", "/lib", "/lib64", "/etc/ld.so.cache", prefix, str(Path(sys.executable).parents[1])]
     binds = [word for place in dict.fromkeys(places) for word in ("--ro-bind-try", place, place)]
     apart = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    return [found, *apart, *binds, "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 - inside
+    return [found, *apart, "--dev", "/dev", "--tmpfs", "/tmp", *binds]  # noqa: S108 - inside
 
 
 def _output(command: list[str]) -> str:

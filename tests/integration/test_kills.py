@@ -184,4 +184,3 @@ async def test_in_the_end_nothing_is_left(kills: Kills) -> None:
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     run = kills.stack.data_dir / "run"
     assert not (run / "stack.json").exists()
-    assert not any((run / "executor.tmp").iterdir())

@@ -54,7 +54,9 @@ class StackProcess:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                # The gateway may be ready before the executor has tried its limits, and the stack complete.
+                told = (self.data_dir / "run" / "stack.json").exists()
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200 and told:
                     return
             except httpx.TransportError:
                 pass
