@@ -54,9 +54,7 @@ class _Figures(Collector):
             "atlas_sandbox_isolation", "The isolation level of every run", value={"level": runner.isolation}
         )
         yield GaugeMetricFamily("atlas_sandbox_slots", "Runs at once, at most", value=runner.jobs)
-        yield GaugeMetricFamily(
-            "atlas_sandbox_slots_busy", "Slots that hold a run now", value=getattr(runner, "busy", 0)
-        )
+        yield GaugeMetricFamily("atlas_sandbox_slots_busy", "Slots that hold a run now", value=runner.busy)
         yield CounterMetricFamily(
             "atlas_sandbox_fork_server_restarts",
             "Fork servers replaced before their time",
