@@ -50,7 +50,6 @@ class ForkServer:
     """
 
     def __init__(self, order: Order) -> None:
-        self.order = order
         self._lock = Lock()
         self._broken = False
         self._log = os.memfd_create("atlas-launcher-log", os.MFD_CLOEXEC)
@@ -79,11 +78,6 @@ class ForkServer:
             said = self._last_words()
             self.close()
             raise StartupError(f"the sandbox's launcher did not start: {error}{said}") from error
-
-    @property
-    def pid(self) -> int:
-        """The launcher's process id."""
-        return self._process.pid
 
     @property
     def alive(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Lock
@@ -15,7 +16,7 @@ from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
 from services.sandbox import cgroups, host, isolation
 from services.sandbox.batch import Batch
 from services.sandbox.fork_server import ForkServer, LostError
-from services.sandbox.isolation import Choice
+from services.sandbox.isolation import Choice, choose
 from services.sandbox.languages import PLAIN, Python
 from services.sandbox.runs import KIBIBYTE, disturbed, to_run
 from services.sandbox.slot import CGROUP_EXTRA_BYTES, CGROUP_TASKS, Job, Slot
@@ -180,52 +181,59 @@ class Runner:
 
     def _compile(self, program: _Program) -> Run | None:
         """Compile a program for its runs to come; how that failed, if it did."""
-        outputs: list[bytes] = []
-        run = self._share(program, Batch([""], 1, stop_on_error=True), outputs)[0]
+        try:
+            compiling = self._threads.submit(self._compile_run, program)
+        except RuntimeError:  # closed meanwhile
+            return Run(status=RunStatus.INFRASTRUCTURE_ERROR, error="the executor is stopping")
+        run, output = compiling.result()
         if run.status is not RunStatus.OK:
             return run
-        program.compiled(outputs[0])
+        program.compiled(output)
         return None
+
+    def _compile_run(self, program: _Program) -> tuple[Run, bytes]:
+        with self._place() as place:
+            return self._run(place.slot(program.flavour), program.compile_job())
 
     def _run_all(self, program: _Program) -> list[Run]:
         inputs, stop = program.request.inputs, program.request.stop_on_error
-        return self._share(program, Batch(inputs, min(self.jobs, len(inputs)), stop_on_error=stop))
-
-    def _share(self, program: _Program, batch: Batch, compiled: list[bytes] | None = None) -> list[Run]:
-        """Let the slots share a batch; with `compiled`, only compile and put the code there."""
+        batch = Batch(inputs, min(self.jobs, len(inputs)), stop_on_error=stop)
         for _ in range(batch.workers):
-            self._submit(program, batch, compiled)
+            self._submit(program, batch)
         return batch.wait()
 
-    def _submit(self, program: _Program, batch: Batch, compiled: list[bytes] | None) -> None:
+    def _submit(self, program: _Program, batch: Batch) -> None:
         try:
-            self._threads.submit(self._turn, program, batch, compiled)
+            self._threads.submit(self._turn, program, batch)
         except RuntimeError:  # closed meanwhile
             batch.leave()
 
-    def _turn(self, program: _Program, batch: Batch, compiled: list[bytes] | None) -> None:
+    def _turn(self, program: _Program, batch: Batch) -> None:
         """Run inputs for a while, then queue again behind other requests' turns."""
-        place = self._places.get()
         until = time.monotonic() + TURN_S
         try:
-            while (taken := batch.take()) is not None:
-                number, text = taken
-                job = program.job(text) if compiled is None else program.compile_job()
-                run, output = self._run(place.slot(program.flavour), job)
-                batch.put(number, run)
-                if compiled is not None:
-                    compiled.append(output)
-                if time.monotonic() > until:
-                    break
+            with self._place() as place:
+                while (taken := batch.take()) is not None:
+                    number, text = taken
+                    batch.put(number, self._run(place.slot(program.flavour), program.job(text))[0])
+                    if time.monotonic() > until:
+                        break
         except BaseException as error:  # noqa: BLE001 - raised again where the request waits
             batch.leave(error)
             return
-        finally:
-            self._places.put(place)
         if taken is None:
             batch.leave()
         else:
-            self._submit(program, batch, compiled)
+            self._submit(program, batch)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[_Place]:
+        """A place of one's own for a while: there are as many as threads."""
+        place = self._places.get()
+        try:
+            yield place
+        finally:
+            self._places.put(place)
 
     def _run(self, slot: Slot, job: Job) -> tuple[Run, bytes]:
         """One run; once more if the machinery failed or the host disturbed it."""
@@ -297,8 +305,3 @@ def _memory_file(data: bytes) -> int:
     with os.fdopen(os.dup(fd), "wb") as file:
         file.write(data)
     return fd
-
-
-def choose(wanted: isolation.Wanted, jobs: int) -> Choice:
-    """The launcher of the strongest level that holds here. See `isolation.choose`."""
-    return isolation.choose(wanted, jobs)

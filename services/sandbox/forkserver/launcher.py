@@ -94,7 +94,7 @@ def main(control: socket.socket, order: Order) -> None:
         wire.send(control, {"failed": str(error)})
         return
     signal.signal(signal.SIGCHLD, lambda *_: _reap())
-    wire.send(control, {"ready": True, "landlock": landlock.abi()})
+    wire.send(control, {"ready": True})
     while _make_slot(control, proc, policy, alone=alone, keep=keep):
         pass
 

@@ -1,4 +1,4 @@
-"""The filter, run by a small BPF machine of our own, and in real processes."""
+"""The filter, run by a small BPF machine, and in real processes."""
 
 import ctypes
 import errno
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sandbox.forkserver import linux, seccomp
+from tests.support import bpf
 
 MACHINES = sorted(seccomp.MACHINES)
 PID = 4711
@@ -25,7 +26,6 @@ HEADERS = {
         "/usr/include/asm-generic/unistd.h",
     ),
 }
-LOAD, JEQ, JGE, JSET, RET = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
 @functools.cache
@@ -46,25 +46,9 @@ def interpret(
     *args: int,
     arch: int | None = None,
 ) -> int:
-    """What a filter answers to a call, as the kernel would work it out (linux/filter.h)."""
+    """The same for any filter."""
     padded = [*args, 0, 0, 0, 0, 0, 0][:6]
-    arch = seccomp.MACHINES[machine][1] if arch is None else arch
-    data = struct.pack("<iIQ6Q", number, arch, 0, *padded)
-    accumulator = at = 0
-    while True:
-        code, yes, no, constant = lines[at]
-        at += 1
-        if code == LOAD:
-            (accumulator,) = struct.unpack_from("<I", data, constant)
-        elif code == RET:
-            return constant
-        else:
-            hit = {
-                JEQ: accumulator == constant,
-                JGE: accumulator >= constant,
-                JSET: bool(accumulator & constant),
-            }[code]
-            at += yes if hit else no
+    return bpf.answer(lines, seccomp.MACHINES[machine][1] if arch is None else arch, number, padded)
 
 
 def number(machine: str, name: str) -> int:

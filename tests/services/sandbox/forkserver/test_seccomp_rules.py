@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.sandbox.forkserver import seccomp
 from services.sandbox.forkserver.seccomp import ALLOW, ALLOWED, ENOSYS, EPERM, JUDGED, KILL_PROCESS, UNKNOWN
+from tests.support import bpf
 
 COLUMNS = {"x86_64": 0, "aarch64": 1}
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*, linux/audit.h
@@ -96,26 +97,9 @@ def program(machine: str, refuse_truncation: bool) -> list[tuple[int, int, int, 
 def run(
     machine: str, number: int, args: tuple[int, ...] = (0,) * 6, arch: int | None = None, refuse: bool = False
 ) -> int:
-    """What the kernel would answer: classic BPF, as much of it as a seccomp filter may use and ours does."""
+    """What the kernel would answer."""
     arch = ARCHITECTURES[machine] if arch is None else arch
-    data = struct.pack("<IIQ6Q", number, arch, 0xDEADBEEF, *args)
-    lines = program(machine, refuse)
-    accumulator, at = 0, 0
-    while True:
-        code, if_true, if_false, constant = lines[at]
-        at += 1
-        if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
-            assert constant % 4 == 0
-            (accumulator,) = struct.unpack_from("<I", data, constant)
-        elif code == 0x06:  # BPF_RET | BPF_K
-            return constant
-        else:
-            truth = {
-                0x15: accumulator == constant,  # BPF_JMP | BPF_JEQ | BPF_K
-                0x35: accumulator >= constant,  # BPF_JMP | BPF_JGE | BPF_K
-                0x45: bool(accumulator & constant),  # BPF_JMP | BPF_JSET | BPF_K
-            }[code]
-            at += if_true if truth else if_false
+    return bpf.answer(program(machine, refuse), arch, number, args)
 
 
 def low(value: int) -> int:
