@@ -79,11 +79,12 @@ class CommandFailed(Event):
 
 
 class Choice(Contract):
-    """One of the n completions of a call."""
+    """One of the n completions of a call. `stopped_by`: the stop string that ended it, if one did."""
 
     text: str
     usage: Usage
     finish: Literal["stop", "length"]
+    stopped_by: str | None = None
     logprob: LogprobSummary | None = None
 
 

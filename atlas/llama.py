@@ -24,11 +24,15 @@ OnTokens = Callable[[int], None]
 
 
 class CompletionRequest(Contract):
-    """One call: `n` completions of one prompt, optionally held to a JSON schema by the server's grammar."""
+    """One call: `n` completions of one prompt, optionally held to a JSON schema by the server's grammar.
+
+    A completion ends before the first of the `stop` strings; `Choice.stopped_by` says which.
+    """
 
     prompt: str
     sampling: SamplingParams
     n: int = 1
+    stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
     slot: int | None = None
 
@@ -169,6 +173,7 @@ class _Drawn:
                 tokens_cached=last["timings"]["cache_n"],
             ),
             finish="length" if last["stop_type"] == "limit" else "stop",
+            stopped_by=last.get("stopping_word") or None,
             logprob=summarise(self.logprobs),
         )
 
@@ -211,6 +216,8 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
         "cache_prompt": True,
         "stream": True,
     }
+    if request.stop:
+        body["stop"] = list(request.stop)
     if request.slot is not None:
         body["id_slot"] = request.slot
     if request.json_schema is not None:

@@ -29,11 +29,15 @@ class FakeModelServer:
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
     ) -> CompletionResult:
-        """Return `request.n` copies of the scripted text, cut at `max_tokens`; one token a blank-led word."""
+        """Return `request.n` copies of the scripted text, cut at a stop string, then at `max_tokens`.
+
+        One token is a blank-led word.
+        """
         self.requests.append(request)
         if self.hold:
             await self.hold.wait()
-        tokens = re.findall(r"\s*\S+|\s+\Z", self.script(request)) or [""]
+        text, stopped_by = _cut(self.script(request), request.stop)
+        tokens = re.findall(r"\s*\S+|\s+\Z", text) or [""]
         whole = len(tokens) <= request.sampling.max_tokens
         tokens = tokens[: request.sampling.max_tokens]
         text = "".join(tokens)
@@ -42,7 +46,13 @@ class FakeModelServer:
             on_tokens(usage.tokens_out * request.n)
         logprob = LogprobSummary(mean=-0.1, minimum=-1.0, lowest_decile=-0.5)
         finish: Literal["stop", "length"] = "stop" if whole else "length"
-        choice = Choice(text=text, usage=usage, finish=finish, logprob=logprob)
+        choice = Choice(
+            text=text,
+            usage=usage,
+            finish=finish,
+            stopped_by=stopped_by if whole else None,
+            logprob=logprob,
+        )
         return CompletionResult(choices=(choice,) * request.n, slot=0, server_s=0.0)
 
     async def ready(self) -> str | None:
@@ -55,3 +65,12 @@ class FakeModelServer:
 
     async def aclose(self) -> None:
         """Nothing to release."""
+
+
+def _cut(text: str, stops: Sequence[str]) -> tuple[str, str | None]:
+    """Return the text before the first of the stop strings, and that string."""
+    found = [(text.index(stop), stop) for stop in stops if stop in text]
+    if not found:
+        return text, None
+    at, stop = min(found)
+    return text[:at], stop

@@ -90,3 +90,16 @@ async def test_real_cancelling_frees_the_slot_within_a_second(real: LlamaClient,
         assert await busy(http) == 0
     with pytest.raises(asyncio.CancelledError):
         await drawing
+
+
+@pytest.mark.integration
+async def test_real_stop_string_ends_the_text_and_is_named(real: LlamaClient) -> None:
+    request = CompletionRequest(
+        prompt="1, 2, 3, 4, 5, 6,",
+        sampling=SamplingParams(temperature=0, max_tokens=40, seed=1),
+        stop=("9", "nine"),
+    )
+    (choice,) = (await real.complete(request)).choices
+    assert (choice.finish, choice.stopped_by) == ("stop", "9")
+    assert "8" in choice.text
+    assert "9" not in choice.text
