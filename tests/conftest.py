@@ -1,4 +1,4 @@
-"""Shared fixtures: a real Redis on a unix socket, a real llama-server with the smallest model.
+"""Shared fixtures: a real Redis on a unix socket, a real llama-server with the smallest model, native builds.
 
 Both are children of the test process and die with it. The model is pulled once into `data/models`
 (or `$ATLAS_TEST_MODELS`).
@@ -16,6 +16,7 @@ import redis
 from atlas import models
 from atlas.config import Settings
 from atlas.embedded import llama_server, redis_server
+from tests.support import native_llama as native_builds
 
 REPO = Path(__file__).parents[1]
 SMOL = "smollm2-135m"
@@ -52,3 +53,15 @@ def llama_url(smol_model: models.ModelFile, tmp_path_factory: pytest.TempPathFac
     server = llama_server.start(settings, smol_model)
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def native_llama() -> Path:
+    """The native llama-server with the patches (see tests/support/native_llama.py)."""
+    return native_builds.patched()
+
+
+@pytest.fixture(scope="session")
+def stock_llama() -> Path:
+    """The same llama-server without the patches."""
+    return native_builds.stock()
