@@ -1,0 +1,218 @@
+"""Patch 0002: the states of the generated span, against a full prefill through the unpatched server."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from httpx_sse import connect_sse
+
+from atlas.models import ModelFile
+from benchmark.datasets import load
+from benchmark.native_llama import NativeLlama, serve
+from benchmark.span_equality import Span, agreement, cosine, reference
+
+pytestmark = pytest.mark.integration
+
+MEAN_AT_LEAST, LAST_AT_LEAST = 0.999, 0.998
+PROMPTS = [task.problem.statement[:160] + "\n\n```python\n" for task in load("bundled", limit=20)]
+STATES = {"return_embedding": True, "return_prompt_embedding": True, "return_tokens": True}
+SPECULATION = {
+    "plain": (),
+    # The model as its own draft: at temperature 0 nothing would be rejected, so these draw at 0.9.
+    "draft": ("--spec-type", "draft-simple", "--spec-draft-n-max", "4", "--model-draft"),
+    "ngram": (
+        "--spec-type",
+        "ngram-simple",
+        "--spec-ngram-simple-size-n",
+        "2",
+        "--spec-ngram-simple-size-m",
+        "6",
+    ),
+}
+
+
+def complete(server: NativeLlama, prompt: str, **fields: object) -> dict[str, Any]:
+    (choice,) = server.complete({"prompt": prompt, "n_predict": 16, "temperature": 0, **STATES, **fields})
+    return choice
+
+
+@pytest.mark.parametrize("speculation", SPECULATION)
+def test_the_span_is_that_of_a_full_prefill(
+    speculation: str, native_llama: Path, stock: NativeLlama, smol_model: ModelFile, tmp_path: Path
+) -> None:
+    flags = ["--pooling", "mean", *SPECULATION[speculation]]
+    if speculation == "draft":
+        flags.append(str(smol_model.path))
+    body = {"n_predict": 24, "temperature": 0.9 if speculation == "draft" else 0.0, "seed": 1}
+    with serve(native_llama, smol_model.path, tmp_path / "log", *flags) as server:
+        found = [agreement(server, stock, prompt, body) for prompt in PROMPTS]
+    assert len(found) == 20
+    assert min(each.mean for each in found) >= MEAN_AT_LEAST
+    assert min(each.last for each in found) >= LAST_AT_LEAST
+    assert min(each.prompt_last for each in found) >= LAST_AT_LEAST
+    drafted, accepted = sum(each.drafted for each in found), sum(each.accepted for each in found)
+    if speculation != "plain":
+        assert drafted > accepted > 0, "drafts were accepted, and drafts were rejected"
+
+
+def test_another_prompts_or_another_tokens_states_would_be_noticed(
+    patched: NativeLlama, stock: NativeLlama
+) -> None:
+    """The bars above are below 1 for the kernels' sake; a shift by one token must not pass them."""
+    answer = complete(patched, PROMPTS[0])
+    span, prompt = Span.of(answer["span_embedding"]), patched.tokens(PROMPTS[0])
+    shifted = reference(stock, [*prompt, answer["tokens"][0]], answer["tokens"][1:])
+    assert cosine(span.last, shifted[-2]) < LAST_AT_LEAST
+    assert cosine(span.mean, shifted.mean(axis=0)) < MEAN_AT_LEAST
+    assert cosine(span.mean, Span.of(complete(patched, PROMPTS[1])["span_embedding"]).mean) < MEAN_AT_LEAST
+
+
+def test_the_stop_token_counts_and_a_stop_string_too(patched: NativeLlama, stock: NativeLlama) -> None:
+    ended = complete(patched, patched.prompt("Say hi."), n_predict=200)
+    assert ended["stop_type"] == "eos"
+    word = complete(patched, "1, 2, 3, 4, 5, 6,", n_predict=60, stop=["9"])
+    assert word["stop_type"] == "word"
+    for prompt, answer in ((patched.prompt("Say hi."), ended), ("1, 2, 3, 4, 5, 6,", word)):
+        span = Span.of(answer["span_embedding"])
+        assert span.n_tokens == answer["tokens_predicted"] == len(answer["tokens"])
+        states = reference(stock, patched.tokens(prompt), answer["tokens"])
+        assert cosine(span.mean, states.mean(axis=0)) >= MEAN_AT_LEAST
+        assert cosine(span.last, states[-1]) >= LAST_AT_LEAST
+
+
+def test_a_cached_prompt_gives_the_same_states(patched: NativeLlama) -> None:
+    cold = complete(patched, PROMPTS[2], cache_prompt=False)
+    warm = complete(patched, PROMPTS[2], id_slot=cold["id_slot"])
+    assert warm["timings"]["cache_n"] > 20
+    assert warm["tokens"] == cold["tokens"]
+    one, two = Span.of(cold["span_embedding"]), Span.of(warm["span_embedding"])
+    assert min(cosine(one.mean, two.mean), cosine(one.last, two.last)) >= LAST_AT_LEAST
+    assert one.prompt_last is not None
+    assert two.prompt_last is not None
+    assert cosine(one.prompt_last, two.prompt_last) >= LAST_AT_LEAST
+
+
+def test_each_of_n_choices_has_the_states_of_its_own_tokens(patched: NativeLlama, stock: NativeLlama) -> None:
+    body = {"prompt": PROMPTS[3], "n_predict": 24, "temperature": 1.0, "seed": 5, "n_cmpl": 4, **STATES}
+    choices = patched.complete(body)
+    assert len({choice["content"] for choice in choices}) == 4
+    prompt = patched.tokens(PROMPTS[3])
+    for choice in choices:
+        span, states = Span.of(choice["span_embedding"]), reference(stock, prompt, choice["tokens"])
+        assert cosine(span.mean, states.mean(axis=0)) >= MEAN_AT_LEAST
+        assert cosine(span.last, states[-1]) >= LAST_AT_LEAST
+
+
+def test_parallel_requests_that_want_states_and_that_do_not(patched: NativeLlama, stock: NativeLlama) -> None:
+    def ask(number: int) -> dict[str, Any]:
+        fields = {} if number % 2 == 0 else {"return_embedding": False, "return_prompt_embedding": False}
+        return complete(patched, PROMPTS[number], n_predict=8 + 4 * number, **fields)
+
+    with ThreadPoolExecutor(8) as pool:  # twice the slots: they also begin and end while others run
+        answers = list(pool.map(ask, range(8)))
+    embedded = ThreadPoolExecutor(1).submit(patched.embed, PROMPTS[0])  # a task of another kind, right after
+    for number, answer in enumerate(answers):
+        assert ("span_embedding" in answer) == (number % 2 == 0)
+        if number % 2 == 0:
+            states = reference(stock, patched.tokens(PROMPTS[number]), answer["tokens"])
+            span = Span.of(answer["span_embedding"])
+            assert span.n_tokens == 8 + 4 * number
+            assert cosine(span.mean, states.mean(axis=0)) >= MEAN_AT_LEAST
+            assert cosine(span.last, states[-1]) >= LAST_AT_LEAST
+    assert embedded.result().shape == (1, len(span.mean))
+
+
+def test_streamed_the_last_chunk_of_each_choice_has_it(patched: NativeLlama) -> None:
+    body = {"prompt": PROMPTS[4], "n_predict": 12, "temperature": 0.8, "seed": 3, "n_cmpl": 2, **STATES}
+    whole = patched.complete(body)
+    last: dict[int, dict[str, Any]] = {}
+    with (
+        httpx.Client(timeout=60) as client,
+        connect_sse(client, "POST", f"{patched.url}/completion", json=body | {"stream": True}) as source,
+    ):
+        for event in source.iter_sse():
+            chunk = json.loads(event.data)
+            assert ("span_embedding" in chunk) == chunk["stop"]
+            if chunk["stop"]:
+                last[chunk["index"]] = chunk
+    assert sorted(last) == [0, 1]
+    for index, choice in enumerate(whole):
+        one, two = Span.of(choice["span_embedding"]), Span.of(last[index]["span_embedding"])
+        assert one.n_tokens == two.n_tokens == 12
+        assert cosine(one.mean, two.mean) >= MEAN_AT_LEAST
+
+
+def test_chat_choices_have_it_streamed_and_whole(patched: NativeLlama) -> None:
+    body = {
+        "messages": [{"role": "user", "content": "Name two animals."}],
+        "max_tokens": 12,
+        "temperature": 0.8,
+        "seed": 3,
+        "n": 2,
+        "return_embedding": True,
+    }
+    whole = patched.post("/v1/chat/completions", body)["choices"]
+    assert [choice["span_embedding"]["n_tokens"] for choice in whole] == [12, 12]
+    assert "prompt_last" not in whole[0]["span_embedding"]
+    streamed: dict[int, dict[str, Any]] = {}
+    with (
+        httpx.Client(timeout=60) as client,
+        connect_sse(
+            client, "POST", f"{patched.url}/v1/chat/completions", json=body | {"stream": True}
+        ) as source,
+    ):
+        for event in source.iter_sse():
+            for choice in json.loads(event.data)["choices"] if event.data != "[DONE]" else ():
+                if "span_embedding" in choice:
+                    assert choice["finish_reason"] == "length"
+                    streamed[choice["index"]] = choice["span_embedding"]
+    for choice in whole:
+        one, two = Span.of(choice["span_embedding"]), Span.of(streamed[choice["index"]])
+        assert cosine(one.mean, two.mean) >= MEAN_AT_LEAST
+    legacy = patched.post("/v1/completions", {"prompt": "Hi", "max_tokens": 4, "return_embedding": True})
+    assert legacy["choices"][0]["span_embedding"]["n_tokens"] == 4
+
+
+def test_float16_is_the_default_and_float32_says_the_same(patched: NativeLlama) -> None:
+    half = complete(patched, PROMPTS[5], cache_prompt=False)["span_embedding"]
+    full = complete(patched, PROMPTS[5], cache_prompt=False, embedding_encoding="float32")["span_embedding"]
+    assert (half["encoding"], full["encoding"]) == ("float16", "float32")
+    assert len(full["mean"]) == pytest.approx(2 * len(half["mean"]), abs=4)
+    np.testing.assert_allclose(Span.of(half).mean, Span.of(full).mean, rtol=1e-3, atol=1e-3)
+
+
+def test_props_advertise_the_convention(patched: NativeLlama, stock: NativeLlama) -> None:
+    advertised = patched.get("/props")["span_embedding"]
+    width = len(patched.embed("x")[0])
+    assert advertised == {"version": 1, "n_embd": width, "encodings": ["float16", "float32"]}
+    assert "span_embedding" not in stock.get("/props")
+
+
+def test_without_the_flag_for_embeddings_spans_are_there_all_the_same(
+    native_llama: Path, stock: NativeLlama, smol_model: ModelFile, tmp_path: Path
+) -> None:
+    with serve(native_llama, smol_model.path, tmp_path / "log", embeddings=False) as server:
+        assert server.get("/props")["span_embedding"]["version"] == 1
+        found = agreement(server, stock, PROMPTS[0], {"n_predict": 16, "temperature": 0})
+    assert found.mean >= MEAN_AT_LEAST
+
+
+def test_nothing_is_returned_unasked_and_nonsense_is_refused(patched: NativeLlama) -> None:
+    (plain,) = patched.complete({"prompt": "Hi", "n_predict": 2})
+    assert "span_embedding" not in plain
+    for wrong in ({"return_embedding": "yes"}, {"embedding_encoding": "int8"}, {"embedding_encoding": 2}):
+        refused = httpx.post(f"{patched.url}/completion", json={"prompt": "Hi", "n_predict": 2, **wrong})
+        assert refused.status_code == 400, wrong
+        assert next(iter(wrong)) in refused.json()["error"]["message"]
+
+
+def test_a_request_without_tokens_has_no_vectors(patched: NativeLlama) -> None:
+    answer = complete(patched, "", n_predict=4)
+    assert answer["tokens_predicted"] == 0
+    assert answer["span_embedding"] == {"n_tokens": 0, "n_embd": 0, "encoding": "float16"}
