@@ -9,7 +9,7 @@ from pydantic import Field
 
 from atlas.contracts import AnyCommand, Contract, Evidence, Priority, Problem, Usage
 from atlas.events import Entry, TaskCancelled, TaskDecided, TaskFailed
-from atlas.policy import Part, Policy, missing
+from atlas.policy import Part, Policy
 from atlas.state import TaskState, fold
 
 Status = Literal["running", "decided", "failed", "cancelled"]
@@ -139,7 +139,7 @@ def view(task: str, entries: Sequence[Entry], late_tokens: int = 0) -> TaskView:
         model_s=sum(call.server_s for call in state.calls.values()),
         executor_s=sum(execution.seconds for execution in state.executions.values()),
         deadline_reached=state.deadline_reached,
-        missing=missing(submitted.policy, submitted.pins.lens_weights),
+        missing=submitted.missing,
         program=program,
         candidate=state.closed.candidate if isinstance(state.closed, TaskDecided) else None,
         evidence=state.closed.evidence if isinstance(state.closed, TaskDecided) else None,

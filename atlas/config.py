@@ -19,6 +19,7 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
 
 from atlas.errors import ConfigError
+from atlas.thinking import ThinkingTags
 
 Isolation = Literal["auto", "namespaces", "pod", "gvisor"]
 
@@ -45,6 +46,7 @@ class Settings(BaseModel):
     context_tokens: int = Field(default=16_384, ge=1024)
     slots: int = Field(default=4, ge=1, le=64)
     threads: int = Field(default=0, ge=0, description="0: half the cores, at least one")
+    thinking_tags: str = ""
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=1, le=65_530, description="gateway; the services use the next four")
     api_key: str | None = None
@@ -60,6 +62,12 @@ class Settings(BaseModel):
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("thinking_tags")
+    @classmethod
+    def _two_tags(cls, value: str) -> str:
+        ThinkingTags.parse(value)
+        return value
 
     @property
     def generation_threads(self) -> int:

@@ -22,7 +22,7 @@ from atlas.contracts import (
     SamplingParams,
     Usage,
 )
-from atlas.policy import Policy
+from atlas.policy import Part, Policy, missing
 
 
 class Event(Contract):
@@ -32,12 +32,16 @@ class Event(Contract):
 
 
 class Pins(Contract):
-    """Everything learned or versioned that decides a task's course, fixed when it is submitted."""
+    """Everything learned or versioned that decides a task's course, fixed when it is submitted.
+
+    `thinks`: whether the model has a thinking mode; without one a policy's thinking is left out.
+    """
 
     pipeline: str
     prompts_sha256: str
     model: str
     lens_weights: str | None = None
+    thinks: bool = False
 
 
 class TaskSubmitted(Event):
@@ -49,6 +53,11 @@ class TaskSubmitted(Event):
     pins: Pins
     priority: Priority = "p1"
     deadline_s: float = Field(gt=0, le=86_400)
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """Parts of the policy that it runs without."""
+        return missing(self.policy, self.pins.lens_weights, thinks=self.pins.thinks)
 
 
 class CommandsIssued(Event):
@@ -79,12 +88,16 @@ class CommandFailed(Event):
 
 
 class Choice(Contract):
-    """One of the n completions of a call. `stopped_by`: the stop string that ended it, if one did."""
+    """One of the n completions of a call. `stopped_by`: the stop string that ended it, if one did.
+
+    `slot`: the server's slot that holds its tokens in cache, for whatever continues it.
+    """
 
     text: str
     usage: Usage
     finish: Literal["stop", "length"]
     stopped_by: str | None = None
+    slot: int | None = None
     logprob: LogprobSummary | None = None
 
 

@@ -17,6 +17,7 @@ from httpx_sse import SSEError, aconnect_sse
 from atlas.contracts import Contract, LogprobSummary, SamplingParams, Usage
 from atlas.errors import ModelServerError
 from atlas.events import Choice
+from atlas.thinking import USUAL_TAGS, ThinkingTags
 
 LOGPROB_FLOOR = -100.0  # the server reports -inf for tokens a sampler forced; a mean needs a number
 Message = Mapping[str, str]
@@ -48,8 +49,11 @@ class CompletionResult(Contract):
 class ModelServer(Protocol):
     """What the services need of a model server; `LlamaClient` and `FakeModelServer` are the two."""
 
-    async def chat_prompt(self, messages: Sequence[Message]) -> str:
-        """Render messages with the model's own chat template."""
+    async def chat_prompt(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
+        """Render messages with the model's own chat template: its answer follows, or its thinking."""
+
+    async def thinking(self) -> ThinkingTags | None:
+        """The tags of the model's thinking, or None if it has no thinking mode."""
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
@@ -73,11 +77,14 @@ class LlamaClient:
     retryable when it refused the request (4xx) or answers what no llama-server would.
     """
 
-    def __init__(self, base_url: str, *, idle_timeout_s: float = 600.0) -> None:
+    def __init__(
+        self, base_url: str, *, idle_timeout_s: float = 600.0, tags: ThinkingTags = USUAL_TAGS
+    ) -> None:
         timeout = httpx.Timeout(idle_timeout_s, connect=5.0)
         # llama-server closes idle connections after 5 s; reusing one just then fails ("disconnected").
         limits = httpx.Limits(keepalive_expiry=2.0)
         self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, trust_env=False)
+        self._tags = tags
 
     async def aclose(self) -> None:
         """Release connections."""
@@ -95,9 +102,21 @@ class LlamaClient:
         """Return the served model's alias."""
         return await self._ask("model_alias", "GET", "/props")
 
-    async def chat_prompt(self, messages: Sequence[Message]) -> str:
-        """Render messages with the model's own chat template, up to where its answer begins."""
-        return await self._ask("prompt", "POST", "/apply-template", {"messages": list(messages)})
+    async def chat_prompt(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
+        """Render messages with the model's own chat template, up to where its answer or thinking begins."""
+        prompt = await self._render(messages, thinking)
+        return self._tags.begun(prompt) if thinking else self._tags.skipped(prompt)
+
+    async def thinking(self) -> ThinkingTags | None:
+        """Return the tags of the model's thinking, or None if its template has no thinking mode."""
+        probe = [{"role": "user", "content": "?"}]
+        plain, thinking = await self._render(probe, False), await self._render(probe, True)
+        return self._tags if self._tags.used_by(thinking, plain) else None
+
+    async def _render(self, messages: Sequence[Message], thinking: bool) -> str:
+        kwargs = {"enable_thinking": thinking}
+        body = {"messages": list(messages), "chat_template_kwargs": kwargs}
+        return await self._ask("prompt", "POST", "/apply-template", body)
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
@@ -174,6 +193,7 @@ class _Drawn:
             ),
             finish="length" if last["stop_type"] == "limit" else "stop",
             stopped_by=last.get("stopping_word") or None,
+            slot=last["id_slot"],
             logprob=summarise(self.logprobs),
         )
 
@@ -218,6 +238,8 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
     }
     if request.stop:
         body["stop"] = list(request.stop)
+        # One that is a control token of the model's would not show in its text, and so never be found.
+        body["preserved_tokens"] = list(request.stop)
     if request.slot is not None:
         body["id_slot"] = request.slot
     if request.json_schema is not None:

@@ -10,21 +10,32 @@ from typing import Literal
 from atlas.contracts import LogprobSummary, Usage
 from atlas.events import Choice
 from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens
+from atlas.thinking import ThinkingTags
 
 Script = Callable[[CompletionRequest], str]
 
 
 class FakeModelServer:
-    """Answers each call with `script(request)`; remembers the requests it was sent."""
+    """Answers each call with `script(request)`; remembers the requests it was sent.
 
-    def __init__(self, script: Script, *, hold: asyncio.Event | None = None) -> None:
-        self.script = script
+    A thinking model if it is given `tags`.
+    """
+
+    def __init__(
+        self, script: Script, *, hold: asyncio.Event | None = None, tags: ThinkingTags | None = None
+    ) -> None:
+        self.script, self.tags = script, tags
         self.hold = hold
         self.requests: list[CompletionRequest] = []
 
-    async def chat_prompt(self, messages: Sequence[Message]) -> str:
+    async def chat_prompt(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """Join the messages plainly."""
-        return "\n".join(f"<{m['role']}>{m['content']}" for m in messages) + "\n<assistant>"
+        text = "\n".join(f"<{m['role']}>{m['content']}" for m in messages) + "\n<assistant>"
+        return self.tags.begun(text) if thinking and self.tags else text
+
+    async def thinking(self) -> ThinkingTags | None:
+        """The tags it was given: None unless it is to think."""
+        return self.tags
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None

@@ -12,6 +12,7 @@ async def current_pins(server: ModelServer) -> Pins:
     """Return the pins of a task that is submitted now.
 
     Raises:
-        ModelServerError: if the server cannot say which model it serves.
+        ModelServerError: if the server cannot say which model it serves, or whether that thinks.
     """
-    return Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=await server.model())
+    model, thinks = await server.model(), await server.thinking() is not None
+    return Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=model, thinks=thinks)

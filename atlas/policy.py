@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,8 +23,11 @@ class Part(str, Enum):
     OUTPUT_AGREEMENT = "output_agreement"
 
 
-# What there is so far. The Lens is another matter: it is there for a model that has weights (see `missing`).
-BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT})
+# What there is so far. Two are there only for some models (see `missing`): the Lens, which needs weights, and
+# budget forcing, which needs a model that thinks.
+BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT, Part.BUDGET_FORCING})
+
+ThinkingTokens = Literal[0, 1024, 2048, 4096, 8192, 16_384, 32_768]
 
 
 class Policy(BaseModel):
@@ -33,7 +37,10 @@ class Policy(BaseModel):
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
     (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes.
     `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
-    limit); no call is made that could exceed it. `extras`: parts beyond what the numbers ask for.
+    limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
+    before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
+    always do). `waits`: how often a model that stops within a quarter of them is made to think on.
+    `extras`: parts beyond what the numbers ask for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,31 +58,45 @@ class Policy(BaseModel):
     max_tokens: int = Field(default=1024, ge=16, le=65_536, description="per candidate")
     plan_max_tokens: int = Field(default=768, ge=16, le=65_536)
     analysis_max_tokens: int = Field(default=192, ge=16, le=65_536, description="per repair's analysis")
+    thinking_tokens: ThinkingTokens = Field(default=0, description="per candidate")
+    waits: int = Field(default=0, ge=0, le=3, description="per candidate")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property
     def needs(self) -> tuple[Part, ...]:
         """Every part this policy asks for, in the order of `Part`."""
-        counted = {Part.PLAN_SEARCH: self.plans > 0, Part.PR_COT: self.repairs > 0}
+        counted = {
+            Part.PLAN_SEARCH: self.plans > 0,
+            Part.PR_COT: self.repairs > 0,
+            Part.BUDGET_FORCING: self.thinking_tokens > 0,
+        }
         return tuple(part for part in Part if counted.get(part) or part in self.extras)
 
 
-def missing(policy: Policy, lens_weights: str | None = None) -> tuple[Part, ...]:
-    """Return the parts a policy needs that it would run without: not built yet, or no Lens weights."""
+def missing(policy: Policy, lens_weights: str | None = None, *, thinks: bool = False) -> tuple[Part, ...]:
+    """Return the parts a policy needs that it would run without.
+
+    They are not built yet, or not there for the model: it has no Lens weights, or does not think.
+    """
     there = BUILT | ({Part.LENS} if lens_weights is not None else set())
+    there -= set() if thinks else {Part.BUDGET_FORCING}
     return tuple(part for part in policy.needs if part not in there)
 
 
 # The ablation A to E: what each phase adds (upstream's conditions, docs/ARCHITECTURE.md).
-_PHASE_1 = (Part.DIV_SAMPLING, Part.BUDGET_FORCING)
+_PHASE_1 = (Part.DIV_SAMPLING,)
 _PHASE_3 = (Part.SELF_TESTS, Part.REFINEMENT)
 # One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
 EQUAL_TOKENS = 8192
+# Of the tiers the one that leaves those tokens room for a second and a third candidate.
+_THINKING: ThinkingTokens = 2048
 
 A = Policy(name="A", k=1, execute=False, temperature=0.0)
-B = Policy(name="B", k=3, plans=2, extras=_PHASE_1)
+B = Policy(name="B", k=3, plans=2, thinking_tokens=_THINKING, extras=_PHASE_1)
 C = B.model_copy(update={"name": "C", "extras": (*_PHASE_1, Part.LENS)})
-D = Policy(name="D", k=3, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(*_PHASE_1, *_PHASE_3))
+D = B.model_copy(
+    update={"name": "D", "repairs": 4, "token_budget": EQUAL_TOKENS, "extras": (*_PHASE_1, *_PHASE_3)}
+)
 E = D.model_copy(update={"name": "E", "extras": (*_PHASE_1, Part.LENS, *_PHASE_3)})
 FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 

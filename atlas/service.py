@@ -20,6 +20,7 @@ from atlas.journal import Journal
 from atlas.llama import LlamaClient
 from atlas.problem_json import add_errors, problem
 from atlas.redis_client import connect
+from atlas.thinking import ThinkingTags
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Runtime:
         Raises:
             ConfigError: if LLAMA_URL is not set.
         """
-        server = LlamaClient(required(self.settings.llama_url, "LLAMA_URL"))
+        url = required(self.settings.llama_url, "LLAMA_URL")
+        server = LlamaClient(url, tags=ThinkingTags.parse(self.settings.thinking_tags))
         self.stack.push_async_callback(server.aclose)
         self.checks["llama-server"] = server.ready
         return server

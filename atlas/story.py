@@ -48,7 +48,7 @@ from atlas.events import (
     TaskSubmitted,
 )
 from atlas.pipeline import decide
-from atlas.policy import Policy, missing
+from atlas.policy import Policy
 from atlas.state import TaskState, fold
 
 Tone = Literal["plain", "good", "bad", "faint"]
@@ -176,7 +176,7 @@ def _submitted(event: TaskSubmitted) -> str:
     problem = f"{_count(len(event.problem.examples), 'public example')}"
     if event.problem.kind == "function":
         problem = f"function {event.problem.entry_point}, {problem}"
-    lacks = ", ".join(part.value for part in missing(policy, event.pins.lens_weights))
+    lacks = ", ".join(part.value for part in event.missing)
     without = f"; runs without {lacks}" if lacks else ""
     return (
         f"submitted: policy {printable(policy.name)} ({_spending(policy)}), model "
@@ -190,6 +190,8 @@ def _spending(policy: Policy) -> str:
         parts.append(_count(policy.plans, "plan"))
     if policy.repairs:
         parts.append(_count(policy.repairs, "repair"))
+    if policy.thinking_tokens:
+        parts.append(f"thinking of {policy.thinking_tokens:,} tokens")
     if policy.token_budget:
         parts.append(f"{policy.token_budget:,} tokens")
     return ", ".join([*parts, f"seed {policy.seed}"])

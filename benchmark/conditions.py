@@ -10,7 +10,7 @@ from atlas.policy import POLICIES, SUMMARIES, Part, Policy, missing
 
 
 class Condition(Contract):
-    """One condition. `missing`: parts of `needs` it runs without (the Lens: until a model has weights)."""
+    """One condition. `missing`: parts of `needs` it runs without (some only for some models)."""
 
     name: str
     summary: str
@@ -64,13 +64,16 @@ def chosen(name: str, policies: Iterable[Policy]) -> Policy:
 
 def lacks(parts: Sequence[Part]) -> str:
     """Say by name what a condition runs without, and why; "" if it has all it needs."""
-    unbuilt = ", ".join(part.value for part in parts if part is not Part.LENS)
-    said = [f"not built yet: {unbuilt}" if unbuilt else "", "no weights: lens" if Part.LENS in parts else ""]
+    by_model = {Part.LENS: "no weights", Part.BUDGET_FORCING: "only for a model that thinks"}
+    unbuilt = ", ".join(part.value for part in parts if part not in by_model)
+    said = [f"not built yet: {unbuilt}" if unbuilt else ""]
+    said += [f"{why}: {part.value}" for part, why in by_model.items() if part in parts]
     return "; ".join(text for text in said if text)
 
 
 def _spends(policy: Policy) -> str:
     parts = [f"{policy.plans} plans" if policy.plans else "", f"{policy.k} sample{'s' * (policy.k > 1)}"]
     parts += [f"{policy.repairs} repairs" if policy.repairs else ""]
+    parts += [f"thinking of {policy.thinking_tokens:,} tokens" if policy.thinking_tokens else ""]
     parts += [f"{policy.token_budget:,} tokens" if policy.token_budget else ""]
     return "at most " + ", ".join(part for part in parts if part)

@@ -70,9 +70,7 @@ def report(store: RunStore, tasks: Iterable[str]) -> Report:
     return Report(
         dataset=store.configuration.dataset,
         condition=store.configuration.condition,
-        missing=missing(store.policy, store.pins.lens_weights if store.pins else None)
-        if store.policy
-        else (),
+        missing=_missing(store),
         model=store.pins.model if store.pins else None,
         n=len(graded),
         passed=passed,
@@ -98,7 +96,9 @@ def report(store: RunStore, tasks: Iterable[str]) -> Report:
 def _missing(store: RunStore) -> tuple[Part, ...]:
     if store.policy is None:
         return ()
-    return missing(store.policy, store.pins.lens_weights if store.pins else None)
+    if store.pins is None:
+        return missing(store.policy)
+    return missing(store.policy, store.pins.lens_weights, thinks=store.pins.thinks)
 
 
 def table(result: Report) -> Table:

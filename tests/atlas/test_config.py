@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from atlas.embedded import executor_server, llama_server
 from atlas.embedded.stack import Children
 from atlas.errors import ConfigError
 from atlas.models import ModelFile
+from atlas.thinking import ThinkingTags
 
 EXAMPLE = Path(__file__).parents[2] / "atlas.conf.example"
 MODEL = ModelFile(Path("/nowhere/m.gguf"), "0" * 64, "m")
@@ -50,6 +52,11 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "CONTEXT_TOKENS": ("4096", lambda s: argument(s, "--ctx"), "4096"),
     "SLOTS": ("7", lambda s: argument(s, "--slots"), "7"),
     "THREADS": ("3", lambda s: argument(s, "--threads"), "3"),
+    "THINKING_TAGS": (
+        "<t> </t>",
+        lambda s: ThinkingTags.parse(s.thinking_tags),
+        ThinkingTags("<t>", "</t>", always=True),
+    ),
     "HOST": ("0.0.0.0", lambda s: (s.host, s.gateway_url), ("0.0.0.0", "http://127.0.0.1:8400")),
     "PORT": (
         "9000",
@@ -120,7 +127,7 @@ def test_a_shell_reads_the_example_as_we_do() -> None:
 def test_a_key_in_the_file_has_its_effect(key: str, tmp_path: Path) -> None:
     value, effect, wanted = EFFECTS[key]
     assert effect(Settings()) != wanted
-    assert effect(load(conf(tmp_path, f"{key}={value}\n"), {})) == wanted
+    assert effect(load(conf(tmp_path, f"{key}={shlex.quote(value)}\n"), {})) == wanted
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -186,6 +193,7 @@ def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: p
         ("MODEL_PATH=/my models/m.gguf\n", r"line 1: not a KEY=value line .*quotes"),
         ("SLOTS=2\nMODEL='x\n", r"line 2: not a KEY=value line"),
         ("REDIS_URL=redis://h/0?a=1&b=2\n", r"line 1: not a KEY=value line"),
+        ("THINKING_TAGS='<think>'\n", r"line 1: THINKING_TAGS='<think>': .*two different tags"),
     ],
 )
 def test_an_error_names_the_key_and_the_line(text: str, message: str, tmp_path: Path) -> None:
@@ -265,6 +273,6 @@ def test_only_the_gateway_listens_elsewhere_and_its_url_can_be_asked(host: str, 
 
 def test_settings_travel_as_variables(tmp_path: Path) -> None:
     """What `atlas up --processes` hands its services; each key by a value that is not its default."""
-    text = "".join(f"{key}={value}\n" for key, (value, _, _) in EFFECTS.items())
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, (value, _, _) in EFFECTS.items())
     for settings in (Settings(data_dir=tmp_path), load(conf(tmp_path, text), {})):
         assert load(None, settings.as_environment()) == settings

@@ -197,7 +197,8 @@ async def test_the_name_and_the_template_are_the_servers(server: Scripted, clien
     server.script = answering(200, {"model_alias": "smol", "prompt": "<user>hi"})
     assert await client.model() == "smol"
     assert await client.chat_prompt([{"role": "user", "content": "hi"}]) == "<user>hi"
-    assert server.requests == [{"messages": [{"role": "user", "content": "hi"}]}]
+    (asked,) = server.requests
+    assert asked["messages"] == [{"role": "user", "content": "hi"}]
 
 
 async def test_cancelling_closes_the_stream_at_once(server: Scripted, client: LlamaClient) -> None:

@@ -28,9 +28,9 @@ async def served(app: Any, uds: str | None = None) -> AsyncIterator[str]:
 
 
 async def llama(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All the gateway asks of a model server: /health and /props."""
+    """All the gateway asks of a model server: /health, /props and /apply-template."""
     await reader.readuntil(b"\r\n\r\n")
-    body = b'{"status": "ok", "model_alias": "smol"}'
+    body = b'{"status": "ok", "model_alias": "smol", "prompt": ""}'
     writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
     await writer.drain()
     writer.close()

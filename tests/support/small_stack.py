@@ -58,9 +58,9 @@ class SmallStack:
 
 
 async def _alias(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """All the gateway asks of a model server: /health and /props."""
+    """All the gateway asks of a model server: /health, /props and /apply-template."""
     await reader.readuntil(b"\r\n\r\n")
-    body = b'{"status": "ok", "model_alias": "fake"}'
+    body = b'{"status": "ok", "model_alias": "fake", "prompt": ""}'
     writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
     await writer.drain()
     writer.close()
