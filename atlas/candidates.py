@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Perspective, Problem, SamplingParams
+from atlas.contracts import MAX_CODE_CHARS, Candidate, Perspective, Problem, SamplingParams, Thinking
 from atlas.events import Choice
 from atlas.extract import program
 
@@ -19,6 +19,7 @@ def candidate(
     plan: int | None = None,
     parent: str | None = None,
     perspective: Perspective | None = None,
+    thinking: Thinking | None = None,
 ) -> Candidate:
     """Return the candidate a completion holds; `code` is None if there is no program, or one too long."""
     code = program(choice.text, problem.entry_point)
@@ -31,5 +32,6 @@ def candidate(
         code=code if code is not None and len(code) <= MAX_CODE_CHARS else None,
         sampling=sampling,
         usage=choice.usage,
+        thinking=thinking,
         logprob=choice.logprob,
     )

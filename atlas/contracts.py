@@ -107,6 +107,14 @@ class Usage(Contract):
         )
 
 
+class Thinking(Contract):
+    """What a candidate's thinking took: tokens generated, times it was made to go on, cut at its budget."""
+
+    tokens: int = Field(ge=0)
+    waits: int = Field(default=0, ge=0)
+    cut: bool = False
+
+
 class LogprobSummary(Contract):
     """Log-probabilities of the generated tokens: mean, minimum, and mean of the lowest tenth."""
 
@@ -143,7 +151,10 @@ PERSPECTIVES: tuple[Perspective, ...] = (
 
 
 class Candidate(Contract):
-    """One program the model wrote. `code` is None when its answer held no code block."""
+    """One program the model wrote. `code` is None when its answer held no code block.
+
+    `thinking` is None where the model answered at once; `usage` counts it in, `logprob` is the answer's.
+    """
 
     id: str
     origin: Literal["sample", "plan", "repair"]
@@ -153,6 +164,7 @@ class Candidate(Contract):
     code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)
     sampling: SamplingParams
     usage: Usage
+    thinking: Thinking | None = None
     logprob: LogprobSummary | None = None
     energy: EnergyScore = Unavailable(reason="not scored")
 

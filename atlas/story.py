@@ -28,6 +28,7 @@ from atlas.contracts import (
     Repair,
     Score,
     TestResult,
+    Thinking,
     Usage,
     Verdict,
 )
@@ -216,9 +217,16 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
         what = f"{candidate.id} drawn after {_plan(state, candidate.plan)}"
     else:
         what = f"{candidate.id} drawn"
+    thought = _thought(candidate.thinking) if candidate.thinking else ""
     mean = f", mean logprob {candidate.logprob.mean:.2f}" if candidate.logprob else ""
     empty = "" if candidate.code is not None else "; its answer holds no program"
-    return f"{what}: {_count(candidate.usage.tokens_out, 'token')}{mean}{empty}"
+    return f"{what}: {_count(candidate.usage.tokens_out, 'token')}{thought}{mean}{empty}"
+
+
+def _thought(thinking: Thinking) -> str:
+    cut = ", cut" if thinking.cut else ""
+    waits = f", {_count(thinking.waits, 'wait')}" if thinking.waits else ""
+    return f" ({thinking.tokens:,} of thinking{waits}{cut})"
 
 
 def _executed(name: str, execution: Execution) -> Told:

@@ -10,8 +10,11 @@ from atlas.errors import BudgetSpent
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
+from atlas.pipeline import tokens_left
 from atlas.prompts import messages
 from atlas.worker import Context
+from services.planner import budget_forcing
+from services.planner.budget_forcing import Draw
 
 
 async def generate(
@@ -19,6 +22,7 @@ async def generate(
 ) -> list[CandidateGenerated]:
     """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
+    A model that thinks does so first, as long as the policy lets it (`services.planner.budget_forcing`).
     Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
     further choice of a call, so no two candidates share a seed, however they are divided into calls. Fewer
     come back if the token budget is spent on the way.
@@ -33,26 +37,53 @@ async def generate(
         text = messages("solve", problem)
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
-    prompt = await server.chat_prompt(text)
+    tags = await server.thinking() if policy.thinking_tokens else None
+    prompt = await server.chat_prompt(text, thinking=tags is not None)
+    left = _left_at_first(context)
     events: list[CandidateGenerated] = []
     for first in range(command.first, command.first + command.n, slots):
-        sampling = SamplingParams(
-            temperature=policy.temperature,
-            max_tokens=policy.max_tokens,
-            seed=(policy.seed * 1000 + first) % 2**32,
-        )
         n = min(slots, command.first + command.n - first)
-        request = CompletionRequest(prompt=prompt, sampling=sampling, n=n)
         try:
-            done = await call(context, server, f"code:{first}", request)
+            if tags is None:
+                draws = await _draw(context, server, prompt, first, n)
+            else:
+                draws = await budget_forcing.draw(
+                    context, server, prompt, tags.closing, first=first, n=n, left=left
+                )
         except BudgetSpent:
             if not events:
                 raise
             break
         origin: Literal["sample", "plan"] = "sample" if command.plan is None else "plan"
-        drawn = [
-            candidate(choice, problem, done.sampling, id=f"c{first + i}", origin=origin, plan=command.plan)
-            for i, choice in enumerate(done.choices)
-        ]
-        events += [CandidateGenerated(command=command.id, candidate=each) for each in drawn]
+        for i, draw in enumerate(draws, first):
+            drawn = candidate(
+                draw.choice,
+                problem,
+                draw.sampling,
+                id=f"c{i}",
+                origin=origin,
+                plan=command.plan,
+                thinking=draw.thinking,
+            )
+            events.append(CandidateGenerated(command=command.id, candidate=drawn))
+            left = None if left is None else left - drawn.usage.tokens_out
     return events
+
+
+async def _draw(context: Context, server: ModelServer, prompt: str, first: int, n: int) -> list[Draw]:
+    policy = context.state.task.policy
+    seed = (policy.seed * 1000 + first) % 2**32
+    sampling = SamplingParams(temperature=policy.temperature, max_tokens=policy.max_tokens, seed=seed)
+    done = await call(
+        context, server, f"code:{first}", CompletionRequest(prompt=prompt, sampling=sampling, n=n)
+    )
+    return [Draw(choice, done.sampling) for choice in done.choices]
+
+
+def _left_at_first(context: Context) -> int | None:
+    """Tokens the task had left when the command was first taken up: the same each time it is delivered."""
+    left = tokens_left(context.state)
+    if left is None:
+        return None
+    ours = [call for call in context.state.calls.values() if call.command == context.command.id]
+    return left + sum(choice.usage.tokens_out for call in ours for choice in call.choices)
