@@ -41,7 +41,9 @@ class Settings(BaseModel):
 
     model: str = "qwen2.5-coder-0.5b"
     model_path: Path | None = None
+    draft_model: str | None = None
     data_dir: Path = Path("data")
+    llama_server: Path | None = None
     gpu_device: Literal["none"] | NonNegativeInt = "none"
     context_tokens: int = Field(default=16_384, ge=1024)
     slots: int = Field(default=4, ge=1, le=64)
@@ -58,7 +60,16 @@ class Settings(BaseModel):
     task_deadline_seconds: float = Field(default=1800, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("model_path", "api_key", "redis_url", "llama_url", "executor_url", mode="before")
+    @field_validator(
+        "model_path",
+        "draft_model",
+        "llama_server",
+        "api_key",
+        "redis_url",
+        "llama_url",
+        "executor_url",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -68,6 +79,12 @@ class Settings(BaseModel):
     def _two_tags(cls, value: str) -> str:
         ThinkingTags.parse(value)
         return value
+
+    @property
+    def draft_path(self) -> Path | None:
+        """The file that DRAFT_MODEL names; None where it names a model of the catalogue, or nothing."""
+        draft = self.draft_model
+        return Path(draft) if draft is not None and draft.endswith(".gguf") else None
 
     @property
     def generation_threads(self) -> int:
@@ -147,6 +164,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         update={
             "data_dir": absolute("data_dir", settings.data_dir),
             "model_path": settings.model_path and absolute("model_path", settings.model_path),
+            "draft_model": str(absolute("draft_model", settings.draft_path))
+            if settings.draft_path
+            else settings.draft_model,
+            "llama_server": settings.llama_server and absolute("llama_server", settings.llama_server),
         }
     )
 

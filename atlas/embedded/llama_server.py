@@ -1,101 +1,40 @@
-"""llama.cpp's own HTTP server as a child: `python -m atlas.embedded.llama_server --model …`, and its parent.
+"""The model server of a stack: llama.cpp's own, as a child.
 
-The child holds xllamacpp (the C++ server in a wheel), so a crash or a leak there cannot take the stack
-along. It serves generation and, for the Lens, /embedding (mean pooling) from one model in memory;
-measured, embeddings being on does not slow generation (0.5B: 31.3 and 31.0 tokens/s on one thread).
-The child's log (`run_dir/llama.log`) has a line `launch_slot_` for each request served.
+Either the native build that LLAMA_SERVER names, or xllamacpp in a process of its own (`llama_child`). Both
+take the same command line (`llama_flags`). The child's log (`run_dir/llama.log`) has a line `launch_slot_`
+for each request served.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import signal
+import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.catalogue import CATALOGUE
 from atlas.config import Settings
+from atlas.embedded import drafting
 from atlas.embedded.gguf import read_header
+from atlas.embedded.llama_child import BATCH_TOKENS
+from atlas.embedded.llama_flags import flags, variables
 from atlas.embedded.process import Child, plain_environment
 from atlas.errors import StartupError
 from atlas.models import ModelFile
 
-BATCH_TOKENS = 2048  # the longest text /embedding takes, and the size of a prefill step
 OVERHEAD_BYTES = 256_000_000
 READY_TIMEOUT_S = 300.0  # a 9 GB file from a slow disk
-ALL_LAYERS = 999
-
-# ---------------------------------------------------------------- the child
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM. Writes its address to `--ready-file` once the model is loaded."""
-    options = _parser().parse_args(argv)
-    # The default action, also while C++ is loading (a Python handler would wait); there is nothing to flush.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    import xllamacpp
-
-    kinds = {device["type"].name.rsplit("_", 1)[1] for device in xllamacpp.get_device_info()}
-    if options.gpu_layers and not kinds & {"GPU", "IGPU"}:
-        sys.exit(
-            "GPU_DEVICE is set, but this xllamacpp sees no such GPU (the default wheel is built for CPUs): "
-            "install a CUDA build of xllamacpp, or set LLAMA_URL to a llama-server, or GPU_DEVICE=none"
-        )
-    params = xllamacpp.CommonParams()
-    params.model.path = str(options.model)
-    params.model_alias = {options.alias}
-    params.hostnames, params.port = [options.host], options.port
-    params.n_ctx, params.n_parallel, params.kv_unified = options.ctx, options.slots, True
-    params.embedding = True
-    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-    params.n_batch = params.n_ubatch = BATCH_TOKENS
-    params.n_gpu_layers = options.gpu_layers
-    params.cpuparams.n_threads = options.threads
-    params.cpuparams_batch.n_threads = os.cpu_count() or 1
-    params.endpoint_metrics = params.endpoint_props = params.endpoint_slots = True
-    params.ui = False
-    if options.draft is not None:
-        params.speculative.draft.mparams.path = str(options.draft)
-        params.speculative.draft.n_gpu_layers = options.gpu_layers
-        # A draft model alone never drafts: the kind of speculation must be named too.
-        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
-    server = xllamacpp.Server(params)
-    print(f"ready {server.listening_address}", flush=True)  # noqa: T201 - the child's log
-    if options.ready_file is not None:
-        temporary = options.ready_file.with_suffix(".tmp")
-        temporary.write_text(server.listening_address, encoding="utf-8")
-        temporary.replace(options.ready_file)
-    while True:
-        signal.pause()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m atlas.embedded.llama_server", description=main.__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
-    parser.add_argument("--alias", required=True, help="the name /v1/models shows")
-    parser.add_argument("--ctx", type=int, required=True, help="tokens of context, shared by all slots")
-    parser.add_argument("--slots", type=int, required=True, help="requests served at once")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads for generation")
-    parser.add_argument("--gpu-layers", type=int, default=0, help="layers kept on the GPU")
-    parser.add_argument("--draft", type=Path, help="GGUF file of a draft model (speculative decoding)")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--ready-file", type=Path, help="file to write the address to when ready")
-    return parser
-
-
-# ---------------------------------------------------------------- the parent
+QUERY_S = 20.0  # a CUDA build looks for its GPUs first
+PATCHED = "-atlas-"  # in the version of what services/llama-server/build.sh built
 
 
 @dataclass
 class LlamaServer:
-    """A running llama-server. `url` is known once `wait_ready` has returned."""
+    """A running llama-server, `drafts` if it has a draft model. `wait_ready` finds out its `url`."""
 
     child: Child
-    ready_file: Path
+    drafts: bool = False
     url: str = ""
 
     @property
@@ -104,50 +43,60 @@ class LlamaServer:
         return int(self.url.rsplit(":", 1)[1])
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until the model is loaded and /health answers 200.
+        """Wait until the model is loaded and /health answers 200; with a draft model, see that it drafts.
 
         Raises:
-            StartupError: it ended or is not ready in time; quotes its log.
+            StartupError: it ended, is not ready in time (quotes its log), or does not draft.
         """
         self.child.wait_ready(self._healthy, timeout_s)
+        if self.drafts:
+            try:
+                drafting.must_draft(self.url)
+            except StartupError:
+                self.stop()
+                raise
 
     def _healthy(self) -> bool:
         import httpx
 
+        url = self._listens_at()
+        if url is None:
+            return False
         try:
-            url = self.ready_file.read_text(encoding="utf-8").strip()
-            healthy = httpx.get(f"{url}/health", timeout=5.0).status_code == 200
-        except (FileNotFoundError, httpx.TransportError):
+            healthy = httpx.get(f"{url}/health", timeout=5.0, trust_env=False).status_code == 200
+        except httpx.TransportError:
             return False
         self.url = url
         return healthy
+
+    def _listens_at(self) -> str | None:
+        """Return where the child listens, as the kernel tells: whatever port it was given, or took."""
+        import psutil  # type: ignore[import-untyped]
+
+        try:
+            sockets = psutil.Process(self.child.pid).net_connections(kind="tcp")
+        except psutil.Error:
+            return None
+        listening = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
+        return f"http://{listening[0].ip}:{listening[0].port}" if listening else None
 
     def stop(self) -> None:
         """Stop it; requests being served are cut off."""
         self.child.stop()
 
 
-def arguments(settings: Settings, model: ModelFile, *, port: int = 0) -> list[str]:
-    """Return the child's arguments for these settings."""
-    on_gpu = settings.gpu_device != "none"
-    # fmt: off
-    command = [
-        "--model", str(model.path), "--alias", model.name,
-        "--ctx", str(settings.context_tokens), "--slots", str(settings.slots),
-        "--threads", str(settings.generation_threads),
-        "--gpu-layers", str(ALL_LAYERS if on_gpu else 0), "--port", str(port),
-    ]
-    # fmt: on
-    # Speculation slows a CPU down even at 90% acceptance (measured: 23 to 13 tokens/s).
-    if on_gpu and model.draft is not None:
-        command += ["--draft", str(model.draft)]
-    return command
+def command(settings: Settings, model: ModelFile, *, port: int = 0) -> list[str]:
+    """Return what is started for these settings; port 0: any free one."""
+    if settings.llama_server is not None:
+        server = [str(settings.llama_server)]
+    else:
+        server = [sys.executable, "-m", "atlas.embedded.llama_child"]
+    return [*server, *flags(settings, model, port=port)]
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the child's environment: no secrets, the chosen GPU only, threads that sleep while idle."""
-    device = "" if settings.gpu_device == "none" else str(settings.gpu_device)
-    extra = {"OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": device, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    extra = variables(settings)
     if "LD_LIBRARY_PATH" in os.environ:
         extra["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return plain_environment(**extra)
@@ -157,23 +106,27 @@ def launch(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServe
     """Start the child; the model is still loading when this returns.
 
     Raises:
-        StartupError: xllamacpp is not installed, or there is not enough memory.
+        StartupError: there is no server to start, it cannot use the GPU that is asked for, there is not
+            enough memory, or the draft model has other tokens.
+        ModelFileError: a model's header cannot be read.
     """
     import importlib.util
 
-    if importlib.util.find_spec("xllamacpp") is None:
+    if settings.llama_server is not None:
+        version(settings.llama_server)
+        must_see_gpu(settings)
+    elif importlib.util.find_spec("xllamacpp") is None:
         raise StartupError(
-            "xllamacpp is not installed; `pip install 'atlas[embedded]'`, or set LLAMA_URL to a llama-server"
+            "xllamacpp is not installed; `pip install 'atlas[embedded]'`, or set LLAMA_SERVER to what "
+            "./scripts/build-llama-server.sh builds, or LLAMA_URL to a llama-server"
         )
+    if model.draft is not None:
+        drafting.must_match(model.path, model.draft)
     check_memory(settings, model)
-    run_dir = settings.run_dir
-    run_dir.mkdir(parents=True, exist_ok=True)
-    ready_file = run_dir / "llama.url"
-    ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "atlas.embedded.llama_server", *arguments(settings, model, port=port)]
-    command += ["--ready-file", str(ready_file)]
-    child = Child.spawn("llama", command, run_dir, env=environment(settings))
-    return LlamaServer(child=child, ready_file=ready_file)
+    child = Child.spawn(
+        "llama", command(settings, model, port=port), settings.run_dir, env=environment(settings)
+    )
+    return LlamaServer(child, drafts=model.draft is not None)
 
 
 def start(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServer:
@@ -181,10 +134,55 @@ def start(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServer
 
     Raises:
         StartupError: see `launch` and `LlamaServer.wait_ready`.
+        ModelFileError: see `launch`.
     """
     server = launch(settings, model, port=port)
     server.wait_ready()
     return server
+
+
+# ---------------------------------------------------------------- the native build
+
+
+def version(binary: Path) -> str:
+    """Return what a llama-server calls itself: version, build number and commit.
+
+    Raises:
+        StartupError: it cannot be run.
+    """
+    said = _ask(binary, "--version")
+    return next((line for line in said.splitlines() if line.startswith("version:")), said.strip()[:200])
+
+
+def must_see_gpu(settings: Settings) -> None:
+    """Refuse a build that would quietly run on the CPU although GPU_DEVICE is set.
+
+    Raises:
+        StartupError: LLAMA_SERVER sees no GPU.
+    """
+    if settings.gpu_device == "none" or settings.llama_server is None:
+        return
+    devices = _ask(settings.llama_server, "--list-devices", environment(settings))
+    # "Available devices:", then one line each, as in "  CUDA0: NVIDIA GeForce RTX 5060 Ti (16 MiB, ...)".
+    if not any(line.startswith("  ") and ":" in line for line in devices.splitlines()):
+        raise StartupError(
+            f"GPU_DEVICE={settings.gpu_device}, but {settings.llama_server} sees no such GPU: build it with "
+            "`./scripts/build-llama-server.sh cuda`, see that `nvidia-smi` works, or set GPU_DEVICE=none"
+        )
+
+
+def _ask(binary: Path, question: str, env: dict[str, str] | None = None) -> str:
+    advice = "build it again (./scripts/build-llama-server.sh), or clear LLAMA_SERVER"
+    try:
+        ran = subprocess.run(
+            [binary, question], capture_output=True, text=True, timeout=QUERY_S, check=False, env=env
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StartupError(f"LLAMA_SERVER={binary} cannot be run ({error}); {advice}") from error
+    if ran.returncode:
+        how = ran.stderr.strip()[-300:] or f"exit code {ran.returncode}"
+        raise StartupError(f"LLAMA_SERVER={binary} does not work on this machine ({how}); {advice}")
+    return ran.stdout + ran.stderr
 
 
 # ---------------------------------------------------------------- memory
@@ -193,19 +191,21 @@ def start(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServer
 def memory_needed(settings: Settings, path: Path) -> int:
     """Estimate the child's peak memory in bytes: weights, KV cache, and the largest batch's logits.
 
-    Mean pooling computes logits for all of a 2048-token text, the largest part for a small model.
-    Measured peaks: 135M 1.12 GB (estimate 1.25), 0.5B 2.49 GB (2.54), 16k context.
+    In xllamacpp, mean pooling computes logits for all of a 2048-token text, the largest part for a small
+    model. Measured peaks: 135M 1.12 GB (estimate 1.25), 0.5B 2.49 GB (2.54), 16k context. The patched native
+    server needs logits only where a token is sampled.
     """
     header = read_header(path)
     weights = path.stat().st_size * 1.1
     cache = settings.context_tokens * header.kv_bytes_per_token
-    logits = BATCH_TOKENS * header.vocabulary * 4 * 1.25
+    rows = settings.slots if settings.llama_server is not None else BATCH_TOKENS
+    logits = rows * header.vocabulary * 4 * 1.25
     return int(weights + cache + logits) + OVERHEAD_BYTES
 
 
 def memory_available() -> int:
     """Return the bytes this process and its children may still take: of the machine and of its cgroup."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     available = int(psutil.virtual_memory().available)
     try:
@@ -225,6 +225,8 @@ def check_memory(settings: Settings, model: ModelFile) -> None:
     if settings.gpu_device != "none":
         return
     need, available = memory_needed(settings, model.path), memory_available()
+    if model.draft is not None:
+        need += memory_needed(settings, model.draft) - OVERHEAD_BYTES
     if need <= available:
         return
     size = model.path.stat().st_size
@@ -238,7 +240,3 @@ def check_memory(settings: Settings, model: ModelFile) -> None:
         f"{model.name} needs about {need / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB are free: "
         f"{advice}, or set LLAMA_URL to a server on another machine"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from atlas import models
 from atlas.client import Gateway
 from atlas.config import Settings, load
-from atlas.embedded import executor_server, llama_server
+from atlas.embedded import executor_server, llama_flags, llama_server
 from atlas.embedded.stack import Children
 from atlas.errors import ConfigError
 from atlas.models import ModelFile
@@ -26,8 +27,13 @@ KEYS = [name.upper() for name in Settings.model_fields]
 
 
 def argument(settings: Settings, flag: str) -> str:
-    command = llama_server.arguments(settings, MODEL)
+    command = llama_flags.flags(settings, MODEL)
     return command[command.index(flag) + 1]
+
+
+def drafting_flags(settings: Settings) -> list[str]:
+    """The end of llama-server's command line, where DRAFT_MODEL is a file that is there."""
+    return llama_flags.flags(settings, replace(MODEL, draft=settings.draft_path))[-3:]
 
 
 async def embedded(settings: Settings) -> set[str]:
@@ -43,14 +49,20 @@ def resolved_name(settings: Settings) -> str:
 EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "MODEL": ("smollm2-135m", lambda s: Path(resolved_name(s)).name, "smollm2-135m-instruct-q4_1.gguf"),
     "MODEL_PATH": ("/m/own.gguf", lambda s: s.model_path, Path("/m/own.gguf")),
+    "DRAFT_MODEL": ("/m/draft.gguf", drafting_flags, ["/m/draft.gguf", "--spec-type", "draft-simple"]),
+    "LLAMA_SERVER": (
+        "/b/llama-server",
+        lambda s: llama_server.command(s, MODEL, port=0)[0],
+        "/b/llama-server",
+    ),
     "DATA_DIR": ("/d", lambda s: (s.run_dir, models.models_dir_of(s)), (Path("/d/run"), Path("/d/models"))),
     "GPU_DEVICE": (
         "1",
         lambda s: (argument(s, "--gpu-layers"), llama_server.environment(s)["CUDA_VISIBLE_DEVICES"]),
         ("999", "1"),
     ),
-    "CONTEXT_TOKENS": ("4096", lambda s: argument(s, "--ctx"), "4096"),
-    "SLOTS": ("7", lambda s: argument(s, "--slots"), "7"),
+    "CONTEXT_TOKENS": ("4096", lambda s: argument(s, "--ctx-size"), "4096"),
+    "SLOTS": ("7", lambda s: argument(s, "--parallel"), "7"),
     "THREADS": ("3", lambda s: argument(s, "--threads"), "3"),
     "THINKING_TAGS": (
         "<t> </t>",
@@ -161,12 +173,6 @@ def test_no_gpu_hides_every_gpu() -> None:
     assert llama_server.environment(settings)["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_a_draft_model_is_used_on_a_gpu_only() -> None:
-    drafted = ModelFile(Path("/m.gguf"), "0" * 64, "m", draft=Path("/d.gguf"))
-    assert "--draft" not in llama_server.arguments(load(None, {}), drafted)
-    assert "--draft" in llama_server.arguments(load(None, {"ATLAS_GPU_DEVICE": "0"}), drafted)
-
-
 def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "secret")
     environment = llama_server.environment(Settings())
@@ -238,8 +244,11 @@ def test_the_file_of_the_working_directory_is_read_unless_atlas_conf_names_one(t
 def test_relative_paths_of_the_file_are_relative_to_it_and_of_variables_to_us(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     path = tmp_path / "etc" / "atlas.conf"
-    path.write_text("DATA_DIR=d\n")
-    assert load(path, {}).data_dir == tmp_path / "etc" / "d"
+    path.write_text("DATA_DIR=d\nDRAFT_MODEL=m/draft.gguf\nLLAMA_SERVER=b/llama-server\n")
+    loaded = load(path, {})
+    assert (loaded.data_dir, loaded.draft_path) == (tmp_path / "etc" / "d", tmp_path / "etc" / "m/draft.gguf")
+    assert loaded.llama_server == tmp_path / "etc" / "b/llama-server"
+    assert load(path, {"ATLAS_DRAFT_MODEL": "none"}).draft_path is None
     assert load(path, {"ATLAS_DATA_DIR": "d"}).data_dir == Path.cwd() / "d"
 
 

@@ -8,6 +8,7 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,42 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
     own.write_bytes(b"<html>404</html>")
     with pytest.raises(ModelFileError, match="not a GGUF file"):
         models.resolve(Settings(data_dir=tmp_path, model_path=own))
+
+
+def drafted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draft: str | None = None, gpu: object = "none"
+) -> Path | None:
+    """The draft model of a model whose draft in the catalogue is `small`; both have been pulled."""
+    model, small = (make_model() for _ in range(2))
+    model, small = replace(model, name="m", file="m.gguf", draft="small"), replace(small, file="small.gguf")
+    monkeypatch.setattr(models, "CATALOGUE", {"m": model, "small": small})
+    for each in (model, small):
+        path = tmp_path / "models" / each.file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(CONTENT)
+    values = {"data_dir": tmp_path, "model": "m", "draft_model": draft, "gpu_device": gpu}
+    return models.resolve(Settings.model_validate(values)).draft
+
+
+def test_the_catalogues_draft_model_is_used_on_a_gpu_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drafted(tmp_path, monkeypatch) is None
+    assert drafted(tmp_path, monkeypatch, gpu=0) == tmp_path / "models" / "small.gguf"
+    assert drafted(tmp_path, monkeypatch, "none", gpu=0) is None
+
+
+def test_a_draft_model_that_is_named_is_used_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drafted(tmp_path, monkeypatch, "small") == tmp_path / "models" / "small.gguf"
+    own = tmp_path / "own.gguf"
+    with pytest.raises(ModelFileError, match=r"own\.gguf is not a file; check MODEL_PATH and DRAFT_MODEL"):
+        drafted(tmp_path, monkeypatch, str(own))
+    own.write_bytes(CONTENT)
+    assert drafted(tmp_path, monkeypatch, str(own), gpu=0) == own
+    with pytest.raises(ModelFileError, match="tiny"):
+        drafted(tmp_path, monkeypatch, "tiny")
 
 
 def test_listing_tells_present_partial_and_missing_apart(
