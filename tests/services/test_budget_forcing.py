@@ -1,0 +1,367 @@
+"""Budget forcing: the state machine by itself, and driven through a scripted server that speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from atlas.contracts import Candidate, Example, Generate, Problem, Thinking, Usage
+from atlas.errors import BudgetSpent, ModelServerError
+from atlas.events import Choice, Pins, TaskSubmitted
+from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
+from atlas.llama_fake import FakeModelServer
+from atlas.policy import Part, Policy, missing
+from atlas.thinking import USUAL_TAGS, ThinkingTags
+from atlas.worker import Context, direct
+from services.planner.budget_forcing import STUB, WAIT, Rule, Thought, follow
+from services.planner.sampling import generate
+from tests.support.thinking_llama import Model, ThinkingLlama
+
+ANSWER = "So:\n```python\nprint(int(input()) * 2)\n```\n"
+ANSWER_TOKENS = 7  # as the scripted server counts
+PROGRAM = "print(int(input()) * 2)\n"
+PROBLEM = Problem(statement="Double the number.", examples=(Example(input="2", output="4"),))
+PINS = Pins(pipeline="1", prompts_sha256="0" * 64, model="thinker", thinks=True)
+OPEN, CLOSE = USUAL_TAGS.opening, USUAL_TAGS.closing
+
+
+def policy(**values: Any) -> Policy:
+    return Policy.model_validate({"name": "p", "thinking_tokens": 1024, "seed": 7, **values})
+
+
+def context(asked: Policy, n: int = 1) -> Context:
+    submitted = TaskSubmitted(problem=PROBLEM, policy=asked, pins=PINS, deadline_s=600)
+    return direct(submitted, Generate(id="generate:0", first=0, n=n))
+
+
+def command(n: int = 1) -> Generate:
+    return Generate(id="generate:0", first=0, n=n)
+
+
+# ---------------------------------------------------------------- the state machine
+
+
+def drawn(text: str, tokens: int, *, finish: str = "stop", stopped_by: str | None = None) -> Choice:
+    values = {"text": text, "usage": Usage(tokens_out=tokens), "finish": finish, "stopped_by": stopped_by}
+    return Choice.model_validate(values)
+
+
+RULE = Rule(budget=1000, floor=250, waits=2)
+
+
+@pytest.mark.parametrize(
+    ("before", "came", "after"),
+    [
+        (
+            Thought(),
+            drawn("I see.\n", 300, stopped_by=CLOSE),
+            Thought(f"I see.\n{CLOSE}\n\n", 300, end="closed"),
+        ),
+        (
+            Thought(),
+            drawn("I see and", 1000, finish="length"),
+            Thought(f"I see and{STUB}{CLOSE}\n\n", 1000, end="cut"),
+        ),
+        (Thought(), drawn("I see.\n", 249, stopped_by=CLOSE), Thought(f"I see.{WAIT}", 249, waits=1)),
+        (Thought(), drawn("I see.", 249), Thought(f"I see.{WAIT}", 249, waits=1)),
+        (
+            Thought("A.\n\nWait", 249, waits=1),
+            drawn(", no.\n", 1, stopped_by=CLOSE),
+            Thought(f"A.\n\nWait, no.\n{CLOSE}\n\n", 250, waits=1, end="closed"),
+        ),
+        (
+            Thought("A.\n\nWait", 10, waits=2),
+            drawn(", no.\n", 1, stopped_by=CLOSE),
+            Thought(f"A.\n\nWait, no.\n{CLOSE}\n\n", 11, waits=2, end="closed"),
+        ),
+        (Thought(), drawn("It is 4.", 400), Thought(f"It is 4.\n{CLOSE}\n\n", 400, end="closed")),
+    ],
+    ids=["closed", "cut", "too soon", "turn ended too soon", "at the floor", "no waits left", "turn ended"],
+)
+def test_one_completion_more(before: Thought, came: Choice, after: Thought) -> None:
+    assert follow(before, came, RULE, CLOSE) == after
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 1200), st.sampled_from([CLOSE, None])), min_size=5, max_size=5),
+    budget=st.integers(1, 1000),
+    waits=st.integers(0, 3),
+)
+def test_thinking_ends_in_time_and_closed(
+    steps: list[tuple[int, str | None]], budget: int, waits: int
+) -> None:
+    """Whatever comes, as long as no completion is longer than it was asked to be."""
+    rule = Rule(budget, min(256, budget), waits)
+    thought, calls = Thought(), 0
+    while thought.end is None:
+        asked = rule.budget - thought.tokens
+        assert asked >= 1
+        tokens, stop = steps[calls]
+        cut = tokens > asked
+        came = drawn("t" * min(tokens, asked), min(tokens, asked), finish="length" if cut else "stop")
+        came = came.model_copy(update={"stopped_by": None if cut else stop})
+        thought, calls = follow(thought, came, rule, CLOSE), calls + 1
+    assert calls == thought.waits + 1 <= waits + 1
+    assert thought.tokens <= budget
+    assert thought.text.count(CLOSE) == 1
+    assert thought.text.endswith(f"{CLOSE}\n\n")
+    assert (STUB in thought.text) == (thought.end == "cut")
+
+
+@pytest.mark.parametrize(
+    ("share", "budget", "floor"),
+    [
+        (None, 1024, 256),
+        (5000, 1024, 256),
+        (1500, 750, 256),
+        (2100, 1024, 256),
+        (2000, 1000, 256),
+        (100, 50, 50),
+        (3, 1, 1),
+        (2, 1, 1),
+    ],
+)
+def test_what_is_left_for_a_candidate_pays_its_answer_first(
+    share: int | None, budget: int, floor: int
+) -> None:
+    assert Rule.of(policy(waits=3), share) == Rule(budget, floor, 3)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_nothing_left_to_think_with(share: int) -> None:
+    with pytest.raises(BudgetSpent):
+        Rule.of(policy(), share)
+
+
+@pytest.mark.parametrize("tier", [0, 1024, 2048, 4096, 8192, 16384, 32768])
+def test_the_seven_tiers(tier: int) -> None:
+    assert policy(thinking_tokens=tier).thinking_tokens == tier
+    assert (Part.BUDGET_FORCING in policy(thinking_tokens=tier).needs) == (tier > 0)
+
+
+@pytest.mark.parametrize("values", [{"thinking_tokens": 512}, {"waits": 4}, {"thinking_tokens": -1}])
+def test_other_tiers_and_more_waits_are_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        policy(**values)
+
+
+def test_a_policy_says_where_it_runs_without() -> None:
+    assert missing(policy()) == (Part.BUDGET_FORCING,)
+    assert missing(policy(), thinks=True) == ()
+    for thinks in (True, False):
+        pins = PINS.model_copy(update={"thinks": thinks})
+        submitted = TaskSubmitted(problem=PROBLEM, policy=policy(), pins=pins, deadline_s=1)
+        assert submitted.missing == (() if thinks else (Part.BUDGET_FORCING,))
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+def thinker(first: int, after_wait: int = 20) -> Model:
+    """Thinks so many words, and so many more at each Wait, then answers.
+
+    The end of a thought is two tokens more: its newline, and the tag.
+    """
+
+    def write(prompt: str, seed: int) -> str:
+        _, opened, inside = prompt.rpartition(f"{OPEN}\n")
+        if not opened or CLOSE in inside:
+            return ANSWER
+        words = after_wait if inside.endswith(WAIT) else first
+        return "".join(f" s{seed}w{i}" for i in range(words)) + f"\n{CLOSE}\n\n{ANSWER}"
+
+    return write
+
+
+@asynccontextmanager
+async def client(llama: ThinkingLlama, tags: ThinkingTags = USUAL_TAGS) -> AsyncIterator[LlamaClient]:
+    async with llama.serve() as url:
+        client = LlamaClient(url, tags=tags)
+        yield client
+        await client.aclose()
+
+
+async def candidates(
+    llama: ThinkingLlama, asked: Policy, n: int = 1, tags: ThinkingTags = USUAL_TAGS
+) -> list[Candidate]:
+    async with client(llama, tags) as server:
+        return [e.candidate for e in await generate(context(asked, n), server, command(n), 4)]
+
+
+async def test_at_the_budget_the_block_is_closed_and_the_answer_continued_from_cache() -> None:
+    llama = ThinkingLlama(thinker(3000))
+    (candidate,) = await candidates(llama, policy())
+    think, answer = llama.completions
+    assert think["prompt"].endswith(f"assistant\n{OPEN}\n")
+    assert (think["n_predict"], think["stop"], think["preserved_tokens"]) == (1024, [CLOSE], [CLOSE])
+    thought = "".join(f" s7000w{i}" for i in range(1024))
+    assert answer["prompt"] == f"{think['prompt']}{thought}{STUB}{CLOSE}\n\n"
+    assert answer["n_predict"] == 1024
+    assert "stop" not in answer
+    assert answer["id_slot"] == 0
+    assert candidate.code == PROGRAM
+    assert candidate.thinking == Thinking(tokens=1024, cut=True)
+    assert candidate.usage.tokens_out == 1024 + ANSWER_TOKENS
+    before = len(f"{think['prompt']}{thought}".split())
+    assert candidate.usage.tokens_cached == before, "all of the prompt but what was appended"
+
+
+async def test_thinking_that_ends_by_itself_is_left_as_it_is() -> None:
+    llama = ThinkingLlama(thinker(300))
+    (candidate,) = await candidates(llama, policy(waits=3))
+    think, answer = llama.completions
+    assert answer["prompt"].startswith(think["prompt"])
+    assert answer["prompt"].endswith(f" s7000w299\n{CLOSE}\n\n")
+    assert candidate.thinking == Thinking(tokens=302)
+    assert candidate.code == PROGRAM
+
+
+@pytest.mark.parametrize(
+    ("waits", "after", "waited"), [(0, 20, 0), (1, 20, 1), (3, 20, 3), (3, 300, 1)], ids=str
+)
+async def test_thinking_that_ends_too_soon_is_made_to_wait(waits: int, after: int, waited: int) -> None:
+    llama = ThinkingLlama(thinker(50, after))
+    (candidate,) = await candidates(llama, policy(waits=waits))
+    asked = llama.completions
+    assert len(asked) == 2 + waited
+    for i, (one, other) in enumerate(pairwise(asked), 1):
+        assert other["prompt"].startswith(one["prompt"]), "each continues the one before"
+        assert other["prompt"].endswith(WAIT if i <= waited else f"{CLOSE}\n\n")
+        assert other["n_predict"] == 1024 - (52 + (after + 2) * (i - 1) if i <= waited else 0)
+    assert [body["seed"] for body in asked] == [7000 + 100 * i for i in range(2 + waited)]
+    assert candidate.thinking == Thinking(tokens=52 + (after + 2) * waited, waits=waited)
+    assert candidate.usage.tokens_out == candidate.thinking.tokens + ANSWER_TOKENS
+
+
+async def test_a_model_told_to_wait_is_cut_at_the_budget_all_the_same() -> None:
+    llama = ThinkingLlama(thinker(50, 5000))
+    (candidate,) = await candidates(llama, policy(waits=3))
+    assert candidate.thinking == Thinking(tokens=1024, waits=1, cut=True)
+    assert [body["n_predict"] for body in llama.completions] == [1024, 1024 - 52, 1024]
+
+
+async def test_a_turn_that_ends_inside_the_thinking_is_answered_after_it() -> None:
+    def silent(prompt: str, seed: int) -> str:
+        return ANSWER if prompt.endswith(f"hmm\n{CLOSE}\n\n") else "hmm"
+
+    (candidate,) = await candidates(ThinkingLlama(silent), policy())
+    assert candidate.code == PROGRAM
+    assert candidate.thinking == Thinking(tokens=1)
+
+
+async def test_candidates_begin_together_and_each_goes_on_in_its_own_slot() -> None:
+    llama = ThinkingLlama(thinker(2000))
+    drawn = await candidates(llama, policy(), n=3)
+    think, *answers = llama.completions
+    assert (think["n_cmpl"], think["seed"]) == (3, 7000)
+    assert [body["n_cmpl"] for body in answers] == [1, 1, 1]
+    assert [body["id_slot"] for body in answers] == [0, 1, 2]
+    assert [body["seed"] for body in answers] == [7100, 7101, 7102]
+    for i, (candidate, body) in enumerate(zip(drawn, answers, strict=True)):
+        assert f" s{7000 + i}w1023" in body["prompt"], "its own thinking"
+        assert candidate.id == f"c{i}"
+        assert candidate.usage.tokens_cached >= 1024, "which its slot has cached"
+        assert candidate.code == PROGRAM
+
+
+async def test_no_thinking_is_the_templates_own_mode() -> None:
+    llama = ThinkingLlama(thinker(2000))
+    (candidate,) = await candidates(llama, policy(thinking_tokens=0))
+    (body,) = llama.completions
+    assert body["prompt"].endswith(f"assistant\n{OPEN}\n\n{CLOSE}\n\n")
+    assert candidate.thinking is None
+    assert candidate.code == PROGRAM
+
+
+async def test_a_model_that_does_not_think_is_asked_as_without_a_tier() -> None:
+    plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    llama = ThinkingLlama(thinker(2000), plain)
+    (thinking,) = await candidates(llama, policy(waits=3))
+    (never,) = await candidates(llama, policy(thinking_tokens=0))
+    assert thinking.thinking is never.thinking is None
+    one, other = llama.completions
+    assert one == other
+
+
+async def test_a_model_named_in_the_settings_thinks_in_its_own_tags() -> None:
+    def other(prompt: str, seed: int) -> str:
+        return ANSWER if "[/T]" in prompt else "hm " * 400 + "[/T]"
+
+    plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    llama, tags = ThinkingLlama(other, plain), ThinkingTags.parse("[T] [/T]")
+    (candidate,) = await candidates(llama, policy(), tags=tags)
+    think, answer = llama.completions
+    assert think["prompt"].endswith("<assistant>[T]\n")
+    assert answer["prompt"].endswith("hm [/T]\n\n")
+    assert candidate.thinking == Thinking(tokens=402)
+    (candidate,) = await candidates(llama, policy(thinking_tokens=0), tags=tags)
+    assert llama.completions[-1]["prompt"].endswith("<assistant>[T]\n\n[/T]\n\n")
+    assert candidate.thinking is None
+
+
+# ---------------------------------------------------------------- budgets, and being interrupted
+
+
+def words(first: int, after_wait: int) -> Callable[[CompletionRequest], str]:
+    write = thinker(first, after_wait)
+    return lambda request: write(request.prompt, request.sampling.seed)
+
+
+class Interrupted(FakeModelServer):
+    """Goes away at one of its calls, once."""
+
+    def __init__(self, script: Callable[[CompletionRequest], str], at: int) -> None:
+        super().__init__(script, tags=USUAL_TAGS)
+        self.at = at
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        if len(self.requests) == self.at:
+            self.at = -1
+            raise ModelServerError("gone")
+        return await super().complete(request, on_tokens)
+
+
+@given(
+    budget=st.integers(0, 4000),
+    first=st.integers(0, 1500),
+    after_wait=st.integers(0, 300),
+    waits=st.integers(0, 3),
+    n=st.integers(1, 6),
+    at=st.integers(0, 12),
+)
+async def test_the_token_budget_holds_and_an_interrupted_command_goes_on_the_same_way(
+    budget: int, first: int, after_wait: int, waits: int, n: int, at: int
+) -> None:
+    asked = policy(token_budget=64 * n + budget if budget else 0, waits=waits, k=n)
+    whole, script = context(asked, n), words(first, after_wait)
+    server = FakeModelServer(script, tags=USUAL_TAGS)
+    events = await generate(whole, server, command(n), 3)
+    assert len(events) == n, "64 tokens for each are enough to think a little and to answer"
+    spent = sum(event.candidate.usage.tokens_out for event in events)
+    assert spent == whole.state.usage.tokens_out
+    assert spent <= asked.token_budget or not asked.token_budget
+    seeds = [r.sampling.seed + i for r in server.requests for i in range(r.n)]
+    assert len(set(seeds)) == len(seeds)
+
+    again, server = context(asked, n), Interrupted(script, at)
+    try:
+        await generate(again, server, command(n), 3)
+    except ModelServerError:
+        assert await generate(again, server, command(n), 3) == events
+    assert again.state.calls == whole.state.calls, "each call once, and the same"
+
+
+async def test_no_budget_for_thinking_is_no_candidate() -> None:
+    spent = context(policy(token_budget=64))
+    spent.state = spent.state.__class__(**{**vars(spent.state), "usage": Usage(tokens_out=63)})
+    with pytest.raises(BudgetSpent):
+        await generate(spent, FakeModelServer(str, tags=USUAL_TAGS), command(), 4)
