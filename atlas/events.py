@@ -88,16 +88,12 @@ class CommandFailed(Event):
 
 
 class Choice(Contract):
-    """One of the n completions of a call. `stopped_by`: the stop string that ended it, if one did.
-
-    `slot`: the server's slot that holds its tokens in cache, for whatever continues it.
-    """
+    """One of the n completions of a call. `stopped_by`: the stop string that ended it, if one did."""
 
     text: str
     usage: Usage
     finish: Literal["stop", "length"]
     stopped_by: str | None = None
-    slot: int | None = None
     logprob: LogprobSummary | None = None
 
 

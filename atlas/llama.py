@@ -20,6 +20,8 @@ from atlas.events import Choice
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 
 LOGPROB_FLOOR = -100.0  # the server reports -inf for tokens a sampler forced; a mean needs a number
+# llama-server closes a connection after it has streamed over it, and does not say so.
+ONCE = {"connection": "close"}
 Message = Mapping[str, str]
 OnTokens = Callable[[int], None]
 
@@ -124,7 +126,9 @@ class LlamaClient:
         """Draw `request.n` completions, in the order of their index."""
         drawn = [_Drawn() for _ in range(request.n)]
         try:
-            async with aconnect_sse(self._http, "POST", "/completion", json=_body(request)) as source:
+            async with aconnect_sse(
+                self._http, "POST", "/completion", json=_body(request), headers=ONCE
+            ) as source:
                 if source.response.status_code != 200:
                     raise _refusal(source.response.status_code, await source.response.aread())
                 async for sse in source.aiter_sse():
@@ -193,7 +197,6 @@ class _Drawn:
             ),
             finish="length" if last["stop_type"] == "limit" else "stop",
             stopped_by=last.get("stopping_word") or None,
-            slot=last["id_slot"],
             logprob=summarise(self.logprobs),
         )
 

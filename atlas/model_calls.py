@@ -18,8 +18,7 @@ async def call(
 ) -> ModelCallFinished:
     """Return the recorded call `name` of this command, making and recording it if there is none yet.
 
-    The task's slot is asked for, so that the prefix its earlier calls share is still in that slot's cache,
-    unless the request names the slot of what it continues.
+    The task's slot is asked for, so that the prefix its earlier calls share is still in that slot's cache.
     The call is cut to what is left of the task's token budget, shared by its completions.
 
     Raises:
@@ -35,9 +34,7 @@ async def call(
     def count(tokens: int) -> None:
         context.tokens_in_flight += tokens
 
-    request = _within_budget(request, context.state)
-    if request.slot is None:
-        request = request.model_copy(update={"slot": context.state.slot})
+    request = _within_budget(request, context.state).model_copy(update={"slot": context.state.slot})
     result = await server.complete(request, count)
     schema = json.dumps(request.json_schema, sort_keys=True) if request.json_schema else None
     event = ModelCallFinished(

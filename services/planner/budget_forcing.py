@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from atlas.contracts import SamplingParams, Thinking
+from atlas.contracts import SamplingParams, Thinking, Usage
 from atlas.errors import BudgetSpent
-from atlas.events import Choice
+from atlas.events import Choice, ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.policy import Policy
@@ -38,19 +38,19 @@ class Rule:
     waits: int
 
     @classmethod
-    def of(cls, policy: Policy, share: int | None) -> Rule:
-        """Return a policy's rule where so many tokens are left for a candidate, its answer included.
+    def of(cls, policy: Policy, left: int | None) -> Rule:
+        """Return a policy's rule where the task's budget has so many tokens left (None: it has none).
 
-        The answer is kept `max_tokens`, or half of a share too small for both. The floor is a quarter of
-        the policy's tier.
+        The answer is kept `max_tokens` of them, or half where they are too few for both. The floor is a
+        quarter of the policy's tier.
 
         Raises:
             BudgetSpent: if that leaves no token to think.
         """
         tier: int = policy.thinking_tokens
         budget = tier
-        if share is not None:
-            budget = min(tier, share - min(policy.max_tokens, (share + 1) // 2))
+        if left is not None:
+            budget = min(tier, left - min(policy.max_tokens, (left + 1) // 2))
         if budget < 1:
             raise BudgetSpent(f"of {policy.token_budget} tokens too few are left to think and to answer")
         return cls(budget, min(tier // 4, budget), policy.waits)
@@ -97,44 +97,36 @@ class Draw:
 
 
 async def draw(
-    context: Context, server: ModelServer, prompt: str, closing: str, *, first: int, n: int, left: int | None
-) -> list[Draw]:
-    """Draw candidates `first` … `first + n - 1`: they begin to think in one call, then each goes on alone.
+    context: Context, server: ModelServer, prompt: str, closing: str, index: int, left: int | None
+) -> Draw:
+    """Draw candidate `index` with `left` tokens of the task's budget (None: it has none).
 
-    `prompt` ends inside the opened block. The one call shares its prefill; each candidate then continues in
-    the slot that holds its own thinking. `left` tokens of the task's budget are shared equally (None: no
-    budget). Seeds: 1000 times the policy's, plus the candidate's index, plus 100 for each call that continues
-    it (at most four: three waits, and the answer); so no two calls of a task share one.
+    `prompt` ends inside the opened block. Candidates are drawn one at a time: of the completions of one call
+    llama-server keeps only the first in cache, and would evaluate the others' thinking a second time. Seeds:
+    1000 times the policy's, plus the candidate's index, plus 100 for each call that continues it (at most
+    four: three waits, and the answer); so no two calls of a task share one.
 
     Raises:
-        BudgetSpent: if each has not one token to think and one to answer.
+        BudgetSpent: if there is not one token to think and one to answer.
         ModelServerError: from the server.
     """
     policy = context.state.task.policy
-    share = None if left is None else left // n
-    rule = Rule.of(policy, share)
+    rule = Rule.of(policy, left)
 
-    def request(text: str, most: int, seed: int, *, stop: tuple[str, ...] = (closing,)) -> CompletionRequest:
-        seed = (policy.seed * 1000 + seed) % 2**32
+    async def ask(name: str, thought: Thought, most: int, step: int, *stop: str) -> ModelCallFinished:
+        seed = (policy.seed * 1000 + 100 * step + index) % 2**32
         sampling = SamplingParams(temperature=policy.temperature, max_tokens=most, seed=seed)
-        return CompletionRequest(prompt=prompt + text, sampling=sampling, stop=stop)
+        request = CompletionRequest(prompt=prompt + thought.text, sampling=sampling, stop=stop)
+        return await call(context, server, f"code:{index}/{name}", request)
 
-    async def go_on(index: int, drawn: Choice) -> Draw:
-        usage, here = drawn.usage, {"slot": drawn.slot}
-        thought = follow(Thought(), drawn, rule, closing)
-        while thought.end is None:
-            longer = request(thought.text, rule.budget - thought.tokens, index + 100 * thought.waits)
-            name = f"code:{index}/wait:{thought.waits}"
-            drawn = (await call(context, server, name, longer.model_copy(update=here))).choices[0]
-            usage += drawn.usage
-            thought = follow(thought, drawn, rule, closing)
-        most = policy.max_tokens if share is None else min(policy.max_tokens, share - thought.tokens)
-        asked = request(thought.text, most, index + 100 * (thought.waits + 1), stop=())
-        done = await call(context, server, f"code:{index}/answer", asked.model_copy(update=here))
-        answer = done.choices[0]
-        thinking = Thinking(tokens=thought.tokens, waits=thought.waits, cut=thought.end == "cut")
-        return Draw(answer.model_copy(update={"usage": usage + answer.usage}), done.sampling, thinking)
-
-    together = request("", rule.budget, first).model_copy(update={"n": n})
-    begun = await call(context, server, f"code:{first}/think", together)
-    return [await go_on(index, drawn) for index, drawn in enumerate(begun.choices, first)]
+    thought, usage = Thought(), Usage()
+    while thought.end is None:
+        name = f"wait:{thought.waits}" if thought.waits else "think"
+        more = await ask(name, thought, rule.budget - thought.tokens, thought.waits, closing)
+        thought = follow(thought, more.choices[0], rule, closing)
+        usage += more.choices[0].usage
+    most = policy.max_tokens if left is None else min(policy.max_tokens, left - thought.tokens)
+    done = await ask("answer", thought, most, thought.waits + 1)
+    answer = done.choices[0].model_copy(update={"usage": usage + done.choices[0].usage})
+    thinking = Thinking(tokens=thought.tokens, waits=thought.waits, cut=thought.end == "cut")
+    return Draw(answer, done.sampling, thinking)

@@ -22,7 +22,8 @@ async def generate(
 ) -> list[CandidateGenerated]:
     """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
-    A model that thinks does so first, as long as the policy lets it (`services.planner.budget_forcing`).
+    A model that thinks does so first, as long as the policy lets it: see `services.planner.budget_forcing`,
+    which draws one candidate at a time.
     Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
     further choice of a call, so no two candidates share a seed, however they are divided into calls. Fewer
     come back if the token budget is spent on the way.
@@ -41,15 +42,14 @@ async def generate(
     prompt = await server.chat_prompt(text, thinking=tags is not None)
     left = _left_at_first(context)
     events: list[CandidateGenerated] = []
-    for first in range(command.first, command.first + command.n, slots):
-        n = min(slots, command.first + command.n - first)
+    together = slots if tags is None else 1
+    for first in range(command.first, command.first + command.n, together):
+        n = min(together, command.first + command.n - first)
         try:
             if tags is None:
                 draws = await _draw(context, server, prompt, first, n)
             else:
-                draws = await budget_forcing.draw(
-                    context, server, prompt, tags.closing, first=first, n=n, left=left
-                )
+                draws = [await budget_forcing.draw(context, server, prompt, tags.closing, first, left)]
         except BudgetSpent:
             if not events:
                 raise

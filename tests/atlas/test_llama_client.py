@@ -230,3 +230,21 @@ async def test_nothing_goes_through_a_proxy(
     client = LlamaClient(server.url)  # type: ignore[attr-defined]
     assert (await client.complete(REQUEST)).choices[0].text == "a b"
     await client.aclose()
+
+
+async def test_a_call_over_a_connection_that_the_server_is_about_to_drop_is_not_made() -> None:
+    """llama-server drops one it has streamed over; it must be told to, or httpx would use it again."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        await streaming(part("a", 1), last(1))(Connection("/completion", b"", reader, writer))
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    client = LlamaClient(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    await client.complete(REQUEST)
+    await client.complete(REQUEST)
+    await client.aclose()
+    listening.close()
+    assert [b"connection: close" in head for head in heads] == [True, True]
