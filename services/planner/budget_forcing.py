@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from atlas.contracts import SamplingParams, Thinking, Usage
-from atlas.errors import BudgetSpent
+from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import Choice, ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
@@ -108,7 +108,7 @@ async def draw(
 
     Raises:
         BudgetSpent: if there is not one token to think and one to answer.
-        ModelServerError: from the server.
+        ModelServerError: from the server, or because its context ended before the thinking did.
     """
     policy = context.state.task.policy
     rule = Rule.of(policy, left)
@@ -123,8 +123,16 @@ async def draw(
     while thought.end is None:
         name = f"wait:{thought.waits}" if thought.waits else "think"
         more = await ask(name, thought, rule.budget - thought.tokens, thought.waits, closing)
-        thought = follow(thought, more.choices[0], rule, closing)
-        usage += more.choices[0].usage
+        drawn = more.choices[0]
+        thought = follow(thought, drawn, rule, closing)
+        usage += drawn.usage
+        if drawn.finish == "length" and drawn.usage.tokens_out < more.sampling.max_tokens:
+            held = drawn.usage.tokens_in + drawn.usage.tokens_out
+            raise ModelServerError(
+                f"the server's context ended inside the model's thinking, after {held:,} tokens: raise "
+                "CONTEXT_TOKENS, or lower the policy's thinking_tokens",
+                retryable=False,
+            )
     most = policy.max_tokens if left is None else min(policy.max_tokens, left - thought.tokens)
     done = await ask("answer", thought, most, thought.waits + 1)
     answer = done.choices[0].model_copy(update={"usage": usage + done.choices[0].usage})

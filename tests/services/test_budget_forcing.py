@@ -264,6 +264,14 @@ async def test_candidates_are_drawn_one_after_another_each_from_cache() -> None:
     assert all(candidate.usage.tokens_cached >= prompt + prompt + 1024 for candidate in drawn[1:])
 
 
+async def test_a_context_that_ends_inside_the_thinking_is_said() -> None:
+    llama = ThinkingLlama(thinker(2000), context=600)
+    with pytest.raises(ModelServerError, match=r"after 600 tokens: raise CONTEXT_TOKENS") as error:
+        await candidates(llama, policy())
+    assert not error.value.retryable
+    assert len(llama.completions) == 1
+
+
 async def test_no_thinking_is_the_templates_own_mode() -> None:
     llama = ThinkingLlama(thinker(2000))
     (candidate,) = await candidates(llama, policy(thinking_tokens=0))

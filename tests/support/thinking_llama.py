@@ -22,12 +22,13 @@ Model = Callable[[str, int], str]
 class ThinkingLlama:
     """Serves `model(prompt, seed)`: all that it would write after a prompt, to the end of its turn.
 
-    A token is a word with the blanks before it. `n_cmpl` completions take as many slots, the one asked for
-    first, and leave their prompts and texts in them. `completions` keeps the bodies of /completion.
+    A token is a word with the blanks before it. `n_cmpl` completions take as many slots of `context` tokens,
+    the one asked for first, and leave their prompts and texts there. `completions` keeps the bodies of
+    /completion.
     """
 
-    def __init__(self, model: Model, template: str | None = None) -> None:
-        self.model = model
+    def __init__(self, model: Model, template: str | None = None, *, context: int = 100_000) -> None:
+        self.model, self.context = model, context
         self.template = TEMPLATE.read_text() if template is None else template
         self.slots = ["", "", "", ""]
         self.completions: list[dict[str, Any]] = []
@@ -65,8 +66,9 @@ class ThinkingLlama:
         ends = [(text.index(stop), stop) for stop in body.get("stop", ()) if stop in text]
         cut, word = min(ends, default=(len(text), ""))
         tokens = _tokens(text[:cut])
-        whole = len(tokens) + bool(word) <= body["n_predict"]
-        tokens = tokens[: body["n_predict"]]
+        room = min(body["n_predict"], self.context - len(_tokens(body["prompt"])))
+        whole = len(tokens) + bool(word) <= room
+        tokens = tokens[:room]
         spent = len(tokens) + (1 if whole and word else 0)  # the stop string is generated, and counted
         slot = (body.get("id_slot", 0) + index) % len(self.slots)
         pairs = takewhile(
