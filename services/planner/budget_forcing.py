@@ -133,8 +133,7 @@ async def draw(
                 "CONTEXT_TOKENS, or lower the policy's thinking_tokens",
                 retryable=False,
             )
-    most = policy.max_tokens if left is None else min(policy.max_tokens, left - thought.tokens)
-    done = await ask("answer", thought, most, thought.waits + 1)
+    done = await ask("answer", thought, policy.max_tokens, thought.waits + 1)
     answer = done.choices[0].model_copy(update={"usage": usage + done.choices[0].usage})
     thinking = Thinking(tokens=thought.tokens, waits=thought.waits, cut=thought.end == "cut")
     return Draw(answer, done.sampling, thinking)

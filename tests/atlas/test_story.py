@@ -28,6 +28,7 @@ from atlas.pipeline import advance, decide
 from atlas.policy import POLICIES, Policy
 from atlas.state import TaskState
 from atlas.story import Step, Story, epilogue, judged, printable
+from atlas.thinking import USUAL_TAGS
 from tests.atlas.histories import answer, picking, submission, submissions
 from tests.support.in_memory import solve
 
@@ -106,6 +107,25 @@ async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
         "mean logprob -0.10",
         "isolation: fake",
     )
+
+
+async def test_thinking_is_told_with_what_it_took() -> None:
+    def script(request: CompletionRequest) -> str:
+        if "</think>" in request.prompt:
+            return "```python\nprint(4)\n```"
+        return "so " * 9999 if request.prompt.endswith("Wait") else "I see.</think>"
+
+    submitted = TaskSubmitted(
+        problem=Problem(statement="Print 4."),
+        policy=Policy(name="p", thinking_tokens=1024, waits=1),
+        pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="fake", thinks=True),
+        deadline_s=600,
+    )
+    _, events = await solve(submitted, FakeModelServer(script, tags=USUAL_TAGS), FakeExecutor({}))
+    texts = [step.text for step in told(events) if not step.machinery]
+    assert texts[0].startswith("submitted: policy p (at most 1 candidate, thinking of 1,024 tokens, seed 0)")
+    assert "runs without" not in texts[0]
+    assert texts[1] == "c0 drawn: 1,027 tokens (1,024 of thinking, 1 wait, cut), mean logprob -0.10"
 
 
 async def test_verdicts_give_the_last_line_of_the_error_or_what_came_out() -> None:
