@@ -93,17 +93,24 @@ class SamplingParams(Contract):
 
 
 class Usage(Contract):
-    """Tokens of one or more model calls. `tokens_cached` is the part of `tokens_in` served from cache."""
+    """Tokens of one or more model calls. `tokens_cached` is the part of `tokens_in` served from cache.
+
+    With speculative decoding, `tokens_drafted` were proposed by the draft and `tokens_accepted` of them kept.
+    """
 
     tokens_in: int = Field(default=0, ge=0)
     tokens_out: int = Field(default=0, ge=0)
     tokens_cached: int = Field(default=0, ge=0)
+    tokens_drafted: int = Field(default=0, ge=0)
+    tokens_accepted: int = Field(default=0, ge=0)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             tokens_in=self.tokens_in + other.tokens_in,
             tokens_out=self.tokens_out + other.tokens_out,
             tokens_cached=self.tokens_cached + other.tokens_cached,
+            tokens_drafted=self.tokens_drafted + other.tokens_drafted,
+            tokens_accepted=self.tokens_accepted + other.tokens_accepted,
         )
 
 

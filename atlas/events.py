@@ -23,6 +23,7 @@ from atlas.contracts import (
     Usage,
 )
 from atlas.policy import Part, Policy, missing
+from atlas.span_embedding import SpanEmbedding
 
 
 class Event(Contract):
@@ -95,6 +96,9 @@ class Choice(Contract):
     finish: Literal["stop", "length"]
     stopped_by: str | None = None
     logprob: LogprobSummary | None = None
+    span: SpanEmbedding | None = Field(
+        default=None, description="where it was asked for and the server has it"
+    )
 
 
 class ModelCallFinished(Event):

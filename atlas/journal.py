@@ -244,8 +244,12 @@ class Journal:
         """Acknowledge a command nobody wants any more; count what was spent on it."""
         await self.redis.xack(delivery.queue, GROUP, delivery.entry)
         await self.redis.xdel(delivery.queue, delivery.entry)
+        await self.count_late(delivery.task, tokens)
+
+    async def count_late(self, task: str, tokens: int) -> None:
+        """Count tokens that were drawn and came to nothing."""
         if tokens:
-            await self.redis.hincrby(redis_keys.LATE_TOKENS, delivery.task, tokens)
+            await self.redis.hincrby(redis_keys.LATE_TOKENS, task, tokens)
 
     async def stopped(self) -> AsyncIterator[str]:
         """Yield tasks that closed or had commands revoked, as it happens (a hint: it may miss some)."""

@@ -1,35 +1,48 @@
 """Client of llama.cpp's server: whole completions with their token counts and log-probabilities.
 
 Completions are streamed even though only the whole is returned: closing the stream frees the server's slot
-within a tenth of a second, so a cancelled command stops costing at once.
+within a tenth of a second, so a cancelled command stops costing at once. While a prompt is being read, the
+slot is free when the batch that it is in has ended: the server notices a closed stream only where it writes
+to it, which `return_progress` makes it do after each batch.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
+from pydantic import Field
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from atlas.contracts import Contract, LogprobSummary, SamplingParams, Usage
+from atlas.contracts import Contract, SamplingParams
 from atlas.errors import ModelServerError
 from atlas.events import Choice
+from atlas.llama_stream import PATH as COMPLETION
+from atlas.llama_stream import Drawing, foreign
+from atlas.span_embedding import SPAN_VERSION, Pooling, TextEmbedding
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 
-LOGPROB_FLOOR = -100.0  # the server reports -inf for tokens a sampler forced; a mean needs a number
+PATIENCE_S = 5.0  # the worker waits longer; this spares what a restart or a dropped connection would undo
+LEAST_ROOM = 64  # tokens: a completion that the context has less room for is not begun
+UNSEEN_TOKENS = 8  # the most a tokenizer adds that are no byte of the text (beginning and end of text)
 # llama-server closes a connection after it has streamed over it, and does not say so.
 ONCE = {"connection": "close"}
+LOST = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
 Message = Mapping[str, str]
 OnTokens = Callable[[int], None]
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class CompletionRequest(Contract):
     """One call: `n` completions of one prompt, optionally held to a JSON schema by the server's grammar.
 
-    A completion ends before the first of the `stop` strings; `Choice.stopped_by` says which.
+    The server reads the prompt once for all of them. A completion ends before the first of the `stop`
+    strings; `Choice.stopped_by` says which. `timeout_s`: then the call is given up, and its slot freed.
+    `embedding`: each choice brings its span embedding, where the server can (`ServerFacts.span_n_embd`).
     """
 
     prompt: str
@@ -38,6 +51,8 @@ class CompletionRequest(Contract):
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
     slot: int | None = None
+    timeout_s: float | None = Field(default=None, gt=0)
+    embedding: bool = False
 
 
 class CompletionResult(Contract):
@@ -46,6 +61,20 @@ class CompletionResult(Contract):
     choices: tuple[Choice, ...]
     slot: int | None
     server_s: float
+
+
+class ServerFacts(Contract):
+    """What a llama-server says of itself, now.
+
+    `context_tokens`: the most a slot holds, prompt and completion. `span_n_embd`: the length of its span
+    embeddings, None if it has none (of the convention known here). `pools`: /embedding takes a pooling.
+    """
+
+    model: str
+    context_tokens: int
+    slots: int
+    span_n_embd: int | None = None
+    pools: bool = False
 
 
 class ModelServer(Protocol):
@@ -72,20 +101,36 @@ class ModelServer(Protocol):
         """Release connections."""
 
 
+class _Away(ModelServerError):
+    """The server is away or loading and nothing of an answer has come: the same call may be made again."""
+
+
 class LlamaClient:
     """Speaks to one llama-server.
 
-    Every method raises ModelServerError: retryable while the server is away, loading or broken off; not
-    retryable when it refused the request (4xx) or answers what no llama-server would.
+    A server that is away or loads its model is asked again for `patience_s`, while nothing of an answer has
+    come. Every method raises ModelServerError: retryable when that was not enough, or the answer broke off;
+    not retryable when the server refused the request (4xx) or answers what no llama-server would.
     """
 
     def __init__(
-        self, base_url: str, *, idle_timeout_s: float = 600.0, tags: ThinkingTags = USUAL_TAGS
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        idle_timeout_s: float = 600.0,
+        patience_s: float = PATIENCE_S,
+        tags: ThinkingTags = USUAL_TAGS,
     ) -> None:
-        timeout = httpx.Timeout(idle_timeout_s, connect=5.0)
-        # llama-server closes idle connections after 5 s; reusing one just then fails ("disconnected").
-        limits = httpx.Limits(keepalive_expiry=2.0)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
+            timeout=httpx.Timeout(idle_timeout_s, connect=5.0),
+            # llama-server closes idle connections after 5 s; reusing one just then fails ("disconnected").
+            limits=httpx.Limits(keepalive_expiry=2.0),
+            trust_env=False,
+        )
+        self._patience_s = patience_s
         self._tags = tags
 
     async def aclose(self) -> None:
@@ -93,7 +138,7 @@ class LlamaClient:
         await self._http.aclose()
 
     async def ready(self) -> str | None:
-        """None when the server can take calls, else why not."""
+        """None when the server can take calls, else why not; asked once."""
         try:
             answer = await self._http.get("/health", timeout=5.0)
         except httpx.HTTPError as error:
@@ -101,8 +146,23 @@ class LlamaClient:
         return None if answer.status_code == 200 else f"llama-server answers {answer.status_code}"
 
     async def model(self) -> str:
-        """Return the served model's alias."""
-        return await self._ask("model_alias", "GET", "/props")
+        """Return the served model's alias; asked once: whoever submits a task does not wait for a model."""
+        return await self._field("model_alias", "GET", "/props")
+
+    async def facts(self) -> ServerFacts:
+        """Return what the server says of itself (/props), asked anew each time: 1 ms, never out of date."""
+        props = await self._json("GET", "/props")
+        try:
+            span = props.get("span_embedding")
+            return ServerFacts(
+                model=props["model_alias"],
+                context_tokens=props["default_generation_settings"]["n_ctx"],
+                slots=props["total_slots"],
+                span_n_embd=span["n_embd"] if span and span["version"] == SPAN_VERSION else None,
+                pools="pooling_per_request" in props,
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise foreign("/props", error) from error
 
     async def chat_prompt(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """Render messages with the model's own chat template, up to where its answer or thinking begins."""
@@ -118,117 +178,120 @@ class LlamaClient:
     async def _render(self, messages: Sequence[Message], thinking: bool) -> str:
         kwargs = {"enable_thinking": thinking}
         body = {"messages": list(messages), "chat_template_kwargs": kwargs}
-        return await self._ask("prompt", "POST", "/apply-template", body)
+        return await self._patiently(self._field, "prompt", "POST", "/apply-template", body)
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
     ) -> CompletionResult:
-        """Draw `request.n` completions, in the order of their index."""
-        drawn = [_Drawn() for _ in range(request.n)]
+        """Draw `request.n` completions, in the order of their index; `on_tokens` hears of their tokens.
+
+        They may be shorter than asked for where the context has no room for more (`finish` is "length").
+        Not retryable besides: the time is up, or the prompt leaves too little room in the context.
+        """
+        work = self._patiently(self._complete, request, on_tokens)
         try:
-            async with aconnect_sse(
-                self._http, "POST", "/completion", json=_body(request), headers=ONCE
-            ) as source:
+            return await asyncio.wait_for(work, request.timeout_s)
+        except asyncio.TimeoutError as error:
+            late = (
+                f"llama-server call was given up, and its slot freed, at its {request.timeout_s:g} s timeout"
+            )
+            raise ModelServerError(late, retryable=False) from error
+
+    async def embed(self, text: str, pooling: Pooling | None = None) -> TextEmbedding:
+        """Read a text and return its states in one vector: what there is without span embeddings.
+
+        Only a patched server can be told the `pooling`; any other pools as it was started to (None).
+        Not retryable besides: it was started without --embeddings, or the text is longer than its batch.
+        """
+        if pooling and not (await self._patiently(self.facts)).pools:
+            how = "ask without a pooling, or serve with ATLAS's patched llama-server"
+            raise ModelServerError(f"this llama-server pools as it was started to: {how}", retryable=False)
+        body = {"content": text, "embd_normalize": -1} | ({"pooling": pooling} if pooling else {})
+        answer = await self._patiently(self._json, "POST", "/embedding", body)
+        try:
+            (row,) = answer[0]["embedding"]  # a row for each token where the server does not pool
+            return TextEmbedding.of(row, pooling or "server")
+        except (ValueError, LookupError, TypeError) as error:
+            raise foreign("/embedding", error) from error
+
+    async def _complete(self, request: CompletionRequest, on_tokens: OnTokens | None) -> CompletionResult:
+        facts = await self.facts()
+        n_embd = facts.span_n_embd if request.embedding else None
+        body = _body(request, await self._room(request, facts.context_tokens), n_embd is not None)
+        drawing = Drawing(request.n, n_embd)
+        try:
+            async with aconnect_sse(self._http, "POST", COMPLETION, json=body, headers=ONCE) as source:
                 if source.response.status_code != 200:
-                    raise _refusal(source.response.status_code, await source.response.aread())
+                    raise _refusal(COMPLETION, source.response.status_code, await source.response.aread())
                 async for sse in source.aiter_sse():
-                    tokens = _take(drawn, sse.data)
-                    if on_tokens:
+                    tokens = drawing.take(sse.data)
+                    if tokens and on_tokens:
                         on_tokens(tokens)
         except (httpx.HTTPError, SSEError) as error:
-            raise ModelServerError(f"llama-server call failed: {type(error).__name__}: {error}") from error
-        if unfinished := [i for i, d in enumerate(drawn) if d.last is None]:
-            raise ModelServerError(f"llama-server ended the stream before choices {unfinished} were whole")
-        try:
-            return CompletionResult(
-                choices=tuple(d.choice() for d in drawn),
-                slot=drawn[0].last["id_slot"] if drawn[0].last else None,
-                server_s=max(d.seconds for d in drawn),
-            )
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise _foreign("/completion", error) from error
+            raise _failure(COMPLETION, error, answered=drawing.tokens > 0) from error
+        choices, slot, server_s = drawing.whole()
+        return CompletionResult(choices=choices, slot=slot, server_s=server_s)
 
-    async def _ask(self, field: str, method: str, path: str, body: object = None) -> str:
+    async def _room(self, request: CompletionRequest, context: int) -> int:
+        """Return how many tokens each completion may have: as asked for, or what the context has room for.
+
+        The context is taken for one that all slots share, as every server that ATLAS starts has it: the
+        completions of a call share the prompt's place in it, and what is left.
+        """
+        wanted, n = request.sampling.max_tokens, request.n
+        if len(request.prompt.encode()) + UNSEEN_TOKENS + n * wanted <= context:
+            return wanted  # a token is one byte at least
+        body = {"content": request.prompt, "add_special": True, "parse_special": True}
+        answer = await self._json("POST", "/tokenize", body)
+        try:
+            tokens = len(answer["tokens"])
+        except (LookupError, TypeError) as error:
+            raise foreign("/tokenize", error) from error
+        room = (context - tokens) // n
+        if room < (least := min(wanted, LEAST_ROOM)):
+            completions = f"{n} completions of {least} tokens" if n > 1 else f"a completion of {least} tokens"
+            raise ModelServerError(
+                f"the prompt has {tokens} tokens; with {completions} it does not fit into llama-server's "
+                f"context of {context}: raise CONTEXT_TOKENS, or shorten the problem",
+                retryable=False,
+            )
+        return min(wanted, room)
+
+    async def _patiently(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carry out `work`, again and again while the server is away, for as long as there is patience."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_Away),
+            stop=stop_after_delay(self._patience_s),
+            wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
+            reraise=True,
+        )
+        return await retrying(work, *args, **kwargs)
+
+    async def _field(self, field: str, method: str, path: str, body: object = None) -> str:
         """Return one field of a JSON answer."""
+        answer = await self._json(method, path, body)
+        try:
+            return str(answer[field])
+        except (LookupError, TypeError) as error:
+            raise foreign(path, error) from error
+
+    async def _json(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON is any
         try:
             answer = await self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise ModelServerError(f"llama-server {path} failed: {type(error).__name__}: {error}") from error
+            raise _failure(path, error) from error
         if answer.status_code != 200:
-            raise _refusal(answer.status_code, answer.content)
+            raise _refusal(path, answer.status_code, answer.content)
         try:
-            return str(answer.json()[field])
-        except (ValueError, LookupError, TypeError) as error:
-            raise _foreign(path, error) from error
+            return answer.json()
+        except ValueError as error:
+            raise foreign(path, error) from error
 
 
-class _Drawn:
-    """One completion as it arrives."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.logprobs: list[float] = []
-        self.tokens = 0
-        self.last: dict[str, Any] | None = None
-
-    def take(self, chunk: dict[str, Any]) -> None:
-        self.parts.append(chunk["content"])
-        self.tokens = chunk["tokens_predicted"]
-        for token in chunk.get("completion_probabilities", ()):
-            logprob = token["logprob"]
-            known = logprob is not None and math.isfinite(logprob)
-            self.logprobs.append(max(LOGPROB_FLOOR, min(0.0, logprob)) if known else LOGPROB_FLOOR)
-        if chunk["stop"]:
-            self.last = chunk
-
-    @property
-    def seconds(self) -> float:
-        timings = self.last["timings"] if self.last else {}
-        return float(timings.get("prompt_ms", 0.0) + timings.get("predicted_ms", 0.0)) / 1000
-
-    def choice(self) -> Choice:
-        last = self.last or {}
-        return Choice(
-            text="".join(self.parts),
-            usage=Usage(
-                tokens_in=last["tokens_evaluated"],
-                tokens_out=last["tokens_predicted"],
-                tokens_cached=last["timings"]["cache_n"],
-            ),
-            finish="length" if last["stop_type"] == "limit" else "stop",
-            stopped_by=last.get("stopping_word") or None,
-            logprob=summarise(self.logprobs),
-        )
-
-
-def _take(drawn: Sequence[_Drawn], data: str) -> int:
-    """Add a streamed chunk to its completion; return how many tokens it brought."""
-    try:
-        chunk = json.loads(data)
-        if error := chunk.get("error"):
-            code = error.get("code", 500) if isinstance(error, dict) else 500
-            raise ModelServerError(f"llama-server broke off: {error}", retryable=code >= 500)
-        completion: _Drawn = drawn[chunk["index"]]
-        before = completion.tokens
-        completion.take(chunk)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _foreign("/completion", error) from error
-    return completion.tokens - before
-
-
-def summarise(logprobs: Sequence[float]) -> LogprobSummary | None:
-    """Return mean, minimum and mean of the lowest tenth (at least one) of token log-probabilities."""
-    if not logprobs:
-        return None
-    lowest = sorted(logprobs)[: max(1, len(logprobs) // 10)]
-    mean = sum(logprobs) / len(logprobs)
-    return LogprobSummary(mean=mean, minimum=lowest[0], lowest_decile=sum(lowest) / len(lowest))
-
-
-def _body(request: CompletionRequest) -> dict[str, Any]:
+def _body(request: CompletionRequest, n_predict: int, embedding: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "prompt": request.prompt,
-        "n_predict": request.sampling.max_tokens,
+        "n_predict": n_predict,
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
         "top_k": request.sampling.top_k,
@@ -238,6 +301,7 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
         "n_probs": 1,
         "cache_prompt": True,
         "stream": True,
+        "return_progress": True,
     }
     if request.stop:
         body["stop"] = list(request.stop)
@@ -247,14 +311,19 @@ def _body(request: CompletionRequest) -> dict[str, Any]:
         body["id_slot"] = request.slot
     if request.json_schema is not None:
         body["json_schema"] = request.json_schema
+    if embedding:
+        body |= {"return_embedding": True, "return_prompt_embedding": True, "embedding_encoding": "float16"}
     return body
 
 
-def _refusal(status: int, content: bytes) -> ModelServerError:
-    text = content.decode("utf-8", "replace")[:500]
-    return ModelServerError(f"llama-server answers {status}: {text}", retryable=status >= 500)
+def _refusal(path: str, status: int, content: bytes) -> ModelServerError:
+    text = f"llama-server {path} answers {status}: {content.decode('utf-8', 'replace')[:500]}"
+    if status == 503:
+        return _Away(text)
+    # 500 from a path that only looks at what it is sent would be 500 again; 501: it was not started for this.
+    return ModelServerError(text, retryable=status > 501 or (status == 500 and path == COMPLETION))
 
 
-def _foreign(path: str, error: Exception) -> ModelServerError:
-    what = f"{type(error).__name__}: {error}"[:200]
-    return ModelServerError(f"{path} answers what no llama-server would: {what}", retryable=False)
+def _failure(path: str, error: Exception, *, answered: bool = False) -> ModelServerError:
+    kind = _Away if isinstance(error, LOST) and not answered else ModelServerError
+    return kind(f"llama-server {path} failed: {type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from atlas.errors import BudgetSpent
+from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.pipeline import tokens_left
@@ -34,8 +34,14 @@ async def call(
     def count(tokens: int) -> None:
         context.tokens_in_flight += tokens
 
-    request = _within_budget(request, context.state).model_copy(update={"slot": context.state.slot})
-    result = await server.complete(request, count)
+    request = _within_budget(request, context.state)
+    # The worker cancels the call at the task's deadline; this ends it if nobody is left to do so.
+    limits = {"slot": context.state.slot, "timeout_s": request.timeout_s or context.state.task.deadline_s}
+    try:
+        result = await server.complete(request.model_copy(update=limits), count)
+    except ModelServerError:
+        await context.lose_tokens()
+        raise
     schema = json.dumps(request.json_schema, sort_keys=True) if request.json_schema else None
     event = ModelCallFinished(
         command=command,

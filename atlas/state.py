@@ -156,6 +156,9 @@ def _failed(event: CommandFailed, state: TaskState) -> TaskState:
 def _called(event: ModelCallFinished, state: TaskState) -> TaskState:
     usage = sum((choice.usage for choice in event.choices), state.usage)
     slot = state.slot if event.slot is None else event.slot
+    # Vectors stay in the journal: states are kept by the hundred, and no decision reads any.
+    choices = tuple(choice.model_copy(update={"span": None}) for choice in event.choices)
+    event = event.model_copy(update={"choices": choices})
     return replace(state, calls=_put(state.calls, event.call, event), usage=usage, slot=slot)
 
 

@@ -71,6 +71,12 @@ class Context:
         self.state = await self.journal.state(self.task)
         return self.state
 
+    async def lose_tokens(self) -> None:
+        """Count what a call that failed had already drawn: tokens that came to nothing, as late ones are."""
+        lost, self.tokens_in_flight = self.tokens_in_flight, 0
+        if self.journal is not None:
+            await asyncio.shield(self.journal.count_late(self.task, lost))
+
 
 def direct(submitted: TaskSubmitted, command: AnyCommand) -> Context:
     """Return the context of a command asked for over REST, outside any task.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+from atlas.llama import LlamaClient
 
 
 class Connection:
@@ -48,11 +50,20 @@ Script = Callable[[Connection], Awaitable[None]]
 
 
 class Scripted:
-    """A local HTTP server that plays one script for every request; `requests` keeps their JSON."""
+    """A local HTTP server that plays one script for every request.
 
-    def __init__(self) -> None:
+    `requests` keeps what the script was asked, as JSON; `paths` and `headers` those of every request.
+
+    With `facts` it answers /props from them by itself, and /tokenize with `prompt_tokens` tokens.
+    """
+
+    def __init__(self, facts: dict[str, Any] | None = None, prompt_tokens: int = 35) -> None:
         self.script: Script = _whole
+        self.facts, self.prompt_tokens = facts, prompt_tokens
         self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.headers: list[str] = []
+        self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -60,11 +71,45 @@ class Scripted:
             lines = head.decode().lower().split("\r\n")
             length = next((int(v.split(":")[1]) for v in lines if v.startswith("content-length")), 0)
             body = await reader.readexactly(length)
-            if body:
-                self.requests.append(json.loads(body))
-            await self.script(Connection(head.decode().split()[1], body, reader, writer))
+            connection = Connection(head.decode().split()[1], body, reader, writer)
+            self.paths.append(connection.path)
+            self.headers.append(head.decode())
+            if self.facts is not None and connection.path == "/props":
+                await connection.answer(200, self.facts)
+            elif self.facts is not None and connection.path == "/tokenize":
+                await connection.answer(200, {"tokens": [1] * self.prompt_tokens})
+            else:
+                if body:
+                    self.requests.append(json.loads(body))
+                await self.script(connection)
         finally:
             writer.close()
+
+
+def props(context: int = 8192, **more: object) -> dict[str, Any]:
+    """What /props says of a server, as far as a completion needs it."""
+    return {
+        "model_alias": "smol",
+        "total_slots": 4,
+        "default_generation_settings": {"n_ctx": context},
+        **more,
+    }
+
+
+async def scripted_server() -> AsyncIterator[Scripted]:
+    """Serve on a port of this machine; to be made a fixture of."""
+    scripted = Scripted(props())
+    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield scripted
+    listening.close()
+
+
+async def scripted_client(server: Scripted) -> AsyncIterator[LlamaClient]:
+    """A client of the fixture `server`, as patient as need be for one more try."""
+    client = LlamaClient(server.url, patience_s=0.5)
+    yield client
+    await client.aclose()
 
 
 def part(text: str, tokens: int, *, index: int = 0, logprob: float | None = -0.5) -> dict[str, Any]:
@@ -108,6 +153,21 @@ def streaming(*chunks: object) -> Script:
         await connection.end()
 
     return script
+
+
+def in_turn(*scripts: Script) -> Script:
+    """Play one after the other, the last one for ever."""
+    left = list(scripts)
+
+    async def script(connection: Connection) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(connection)
+
+    return script
+
+
+async def hang_up(connection: Connection) -> None:
+    """Reset the connection, without a word."""
+    connection.writer.transport.abort()
 
 
 def answering(status: int, body: object) -> Script:

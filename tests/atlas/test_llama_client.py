@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
 
 import pytest
-from scripted_llama import Connection, Script, Scripted, answering, last, part, streaming
+from scripted_llama import (
+    Connection,
+    Script,
+    Scripted,
+    answering,
+    last,
+    part,
+    scripted_client,
+    scripted_server,
+    streaming,
+)
 
-from atlas.contracts import SamplingParams
+from atlas.contracts import SamplingParams, Usage
 from atlas.errors import ModelServerError
-from atlas.llama import LOGPROB_FLOOR, CompletionRequest, LlamaClient, summarise
+from atlas.llama import CompletionRequest, LlamaClient
+from atlas.llama_stream import LOGPROB_FLOOR, summarise
 
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=16, seed=3)
 REQUEST = CompletionRequest(prompt="Once", sampling=SAMPLING)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[Scripted]:
-    scripted = Scripted()
-    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-    scripted.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
-    yield scripted
-    listening.close()
-
-
-@pytest.fixture
-async def client(server: Scripted) -> AsyncIterator[LlamaClient]:
-    client = LlamaClient(server.url)  # type: ignore[attr-defined]
-    yield client
-    await client.aclose()
+server = pytest.fixture(scripted_server)
+client = pytest.fixture(scripted_client)
 
 
 async def test_a_completion_is_its_text_tokens_slot_and_time(server: Scripted, client: LlamaClient) -> None:
@@ -38,7 +36,7 @@ async def test_a_completion_is_its_text_tokens_slot_and_time(server: Scripted, c
     result = await client.complete(REQUEST.model_copy(update={"slot": 2}), heard.append)
     (choice,) = result.choices
     assert choice.text == "a b"
-    assert choice.usage.model_dump() == {"tokens_in": 35, "tokens_out": 2, "tokens_cached": 30}
+    assert choice.usage == Usage(tokens_in=35, tokens_out=2, tokens_cached=30)
     assert choice.finish == "stop"
     assert choice.logprob
     assert choice.logprob.mean == -0.5
@@ -100,15 +98,29 @@ def test_the_lowest_decile_is_at_least_one_token() -> None:
     assert many.lowest_decile == -6.0
 
 
-@pytest.mark.parametrize(("status", "retryable"), [(503, True), (500, True), (400, False), (404, False)])
+@pytest.mark.parametrize(("status", "retryable"), [(502, True), (500, True), (400, False), (401, False)])
 async def test_a_refusal_says_whether_to_try_again(
     server: Scripted, client: LlamaClient, status: int, retryable: bool
 ) -> None:
     server.script = answering(status, {"error": {"message": "because of this"}})
-    for ask in (lambda: client.complete(REQUEST), lambda: client.chat_prompt([]), client.model):
+    with pytest.raises(ModelServerError, match="because of this") as raised:
+        await client.complete(REQUEST)
+    assert raised.value.retryable is retryable
+    assert server.paths.count("/completion") == 1, "asked once: only a server that is away is asked again"
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(502, True), (500, False), (501, False), (404, False)])
+async def test_what_only_looks_at_a_request_would_fail_again(
+    server: Scripted, client: LlamaClient, status: int, retryable: bool
+) -> None:
+    server.facts = None
+    server.script = answering(status, {"error": {"message": "because of this"}})
+    asked = [lambda: client.chat_prompt([]), client.model, client.facts, lambda: client.embed("x")]
+    for ask in [*asked, lambda: client.complete(REQUEST)]:
         with pytest.raises(ModelServerError, match="because of this") as raised:
             await ask()
         assert raised.value.retryable is retryable
+    assert len(server.paths) == 5
 
 
 async def _cut(connection: Connection) -> None:
@@ -168,14 +180,16 @@ async def test_an_answer_in_another_language_is_our_error_and_not_tried_again(
 async def test_another_server_at_the_address_is_our_error(
     server: Scripted, client: LlamaClient, body: object
 ) -> None:
+    server.facts = None
     server.script = answering(200, body)
-    for ask in (lambda: client.chat_prompt([]), client.model):
-        with pytest.raises(ModelServerError):
+    for ask in (lambda: client.chat_prompt([]), client.model, client.facts, lambda: client.embed("x")):
+        with pytest.raises(ModelServerError, match="no llama-server would") as raised:
             await ask()
+        assert not raised.value.retryable
 
 
 async def test_nobody_at_the_address_is_a_retryable_error(unused_tcp_port: int) -> None:
-    client = LlamaClient(f"http://127.0.0.1:{unused_tcp_port}")
+    client = LlamaClient(f"http://127.0.0.1:{unused_tcp_port}", patience_s=0)
     for ask in (lambda: client.complete(REQUEST), lambda: client.chat_prompt([]), client.model):
         with pytest.raises(ModelServerError) as raised:
             await ask()
@@ -194,6 +208,7 @@ async def test_ready_says_what_the_server_says(server: Scripted, client: LlamaCl
 
 
 async def test_the_name_and_the_template_are_the_servers(server: Scripted, client: LlamaClient) -> None:
+    server.facts = None
     server.script = answering(200, {"model_alias": "smol", "prompt": "<user>hi"})
     assert await client.model() == "smol"
     assert await client.chat_prompt([{"role": "user", "content": "hi"}]) == "<user>hi"
@@ -227,24 +242,16 @@ async def test_nothing_goes_through_a_proxy(
         monkeypatch.setenv(name, f"http://127.0.0.1:{unused_tcp_port}")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    client = LlamaClient(server.url)  # type: ignore[attr-defined]
+    client = LlamaClient(server.url)
     assert (await client.complete(REQUEST)).choices[0].text == "a b"
     await client.aclose()
 
 
-async def test_a_call_over_a_connection_that_the_server_is_about_to_drop_is_not_made() -> None:
+async def test_a_call_over_a_connection_that_the_server_is_about_to_drop_is_not_made(
+    server: Scripted, client: LlamaClient
+) -> None:
     """llama-server drops one it has streamed over; it must be told to, or httpx would use it again."""
-    heads: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
-        await streaming(part("a", 1), last(1))(Connection("/completion", b"", reader, writer))
-        writer.close()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = LlamaClient(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
     await client.complete(REQUEST)
     await client.complete(REQUEST)
-    await client.aclose()
-    listening.close()
-    assert [b"connection: close" in head for head in heads] == [True, True]
+    heads = [head.lower() for head in server.headers if "/completion" in head]
+    assert ["connection: close" in head for head in heads] == [True, True]

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from atlas.contracts import SamplingParams
-from atlas.llama import LOGPROB_FLOOR, CompletionRequest, LlamaClient
+from atlas.llama import CompletionRequest, LlamaClient
+from atlas.llama_stream import LOGPROB_FLOOR
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
+from tests.atlas import scripted_llama
 from tests.atlas.scripted_llama import last, part
 from tests.chaos.answers import answer
 from tests.chaos.request_log import Writer, content_key
@@ -34,8 +35,8 @@ def create(log: Writer, tokens_per_second: float) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/props")
-    async def props() -> dict[str, str]:
-        return {"model_alias": MODEL}
+    async def props() -> dict[str, Any]:
+        return scripted_llama.props(context=1_000_000) | {"model_alias": MODEL}
 
     @app.post("/apply-template")
     async def apply_template(body: dict[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from tests.atlas.scripted_llama import Connection, Scripted, last, part
+from tests.atlas.scripted_llama import Connection, Scripted, last, part, props
 
 TEMPLATE = Path(__file__).with_name("thinking_template.jinja")
 Model = Callable[[str, int], str]
@@ -46,7 +46,9 @@ class ThinkingLlama:
         body: dict[str, Any] = json.loads(connection.body) if connection.body else {}
         match connection.path:
             case "/props":
-                await connection.answer(200, {"model_alias": "thinker"})
+                await connection.answer(200, props(self.context) | {"model_alias": "thinker"})
+            case "/tokenize":
+                await connection.answer(200, {"tokens": _tokens(body["content"])})
             case "/apply-template":
                 template = Environment(autoescape=False).from_string(self.template)
                 values = {"messages": body["messages"], **body["chat_template_kwargs"]}
