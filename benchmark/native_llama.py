@@ -90,9 +90,17 @@ class NativeLlama:
 
 @contextlib.contextmanager
 def serve(
-    binary: Path, model: Path, log: Path, *flags: str, slots: int = SLOTS, embeddings: bool = True
+    binary: Path,
+    model: Path,
+    log: Path,
+    *flags: str,
+    slots: int = SLOTS,
+    embeddings: bool = True,
+    one_core: bool = False,
 ) -> Iterator[NativeLlama]:
     """Run a server on one thread until the block ends; 2048 tokens of context a slot.
+
+    `one_core` keeps its other threads (HTTP) on the same core too.
 
     Raises:
         StartupError: it ended or has not loaded the model in time; quotes the end of its log.
@@ -106,6 +114,8 @@ def serve(
     environment = {"PATH": os.environ.get("PATH", ""), "OMP_WAIT_POLICY": "passive"}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+    if one_core:
+        psutil.Process(process.pid).cpu_affinity([max(os.sched_getaffinity(0))])
     server = NativeLlama(process, f"http://127.0.0.1:{port}")
     try:
         _wait(process, server.url, log)
