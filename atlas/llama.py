@@ -43,6 +43,7 @@ class CompletionRequest(Contract):
     The server reads the prompt once for all of them. A completion ends before the first of the `stop`
     strings; `Choice.stopped_by` says which. `timeout_s`: then the call is given up, and its slot freed.
     `embedding`: each choice brings its span embedding, where the server can (`ServerFacts.span_n_embd`).
+    `reserve`: tokens of the context that are to be left, each choice, for whatever continues it.
     """
 
     prompt: str
@@ -53,6 +54,7 @@ class CompletionRequest(Contract):
     slot: int | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     embedding: bool = False
+    reserve: int = Field(default=0, ge=0)
 
 
 class CompletionResult(Contract):
@@ -239,7 +241,7 @@ class LlamaClient:
         completions of a call share the prompt's place in it, and what is left.
         """
         wanted, n = request.sampling.max_tokens, request.n
-        if len(request.prompt.encode()) + UNSEEN_TOKENS + n * wanted <= context:
+        if len(request.prompt.encode()) + UNSEEN_TOKENS + n * (wanted + request.reserve) <= context:
             return wanted  # a token is one byte at least
         body = {"content": request.prompt, "add_special": True, "parse_special": True}
         answer = await self._json("POST", "/tokenize", body)
@@ -247,8 +249,9 @@ class LlamaClient:
             tokens = len(answer["tokens"])
         except (LookupError, TypeError) as error:
             raise foreign("/tokenize", error) from error
-        room = (context - tokens) // n
+        room = (context - tokens) // n - request.reserve
         if room < (least := min(wanted, LEAST_ROOM)):
+            least += request.reserve
             completions = f"{n} completions of {least} tokens" if n > 1 else f"a completion of {least} tokens"
             raise ModelServerError(
                 f"the prompt has {tokens} tokens; with {completions} it does not fit into llama-server's "

@@ -9,7 +9,8 @@ of the one before, so that the server has all but the last few tokens of its pro
 
 `follow` is the state machine, pure; `draw` makes its calls, each under a name of its own, so that a command
 that is delivered again goes the same way over the recorded ones. The budget counts what the model generates
-(the closing tag too); what is appended here is prompt, and free.
+(the closing tag too); what is appended here is prompt, and free. A context too small for the budget cuts the
+thinking sooner, where the answer still has room.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from atlas.contracts import SamplingParams, Thinking, Usage
-from atlas.errors import BudgetSpent, ModelServerError
+from atlas.errors import BudgetSpent
 from atlas.events import Choice, ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
@@ -27,6 +28,7 @@ from atlas.worker import Context
 
 STUB = "\n\nTime is up. I stop thinking here and write the answer from what I have worked out so far.\n"
 WAIT = "\n\nWait"
+APPENDED_TOKENS = len(STUB)  # and tags: more than any tokenizer makes of them
 
 
 @dataclass(frozen=True)
@@ -108,31 +110,29 @@ async def draw(
 
     Raises:
         BudgetSpent: if there is not one token to think and one to answer.
-        ModelServerError: from the server, or because its context ended before the thinking did.
+        ModelServerError: from the server.
     """
     policy = context.state.task.policy
     rule = Rule.of(policy, left)
 
-    async def ask(name: str, thought: Thought, most: int, step: int, *stop: str) -> ModelCallFinished:
+    async def ask(
+        name: str, thought: Thought, most: int, step: int, stop: tuple[str, ...] = (), reserve: int = 0
+    ) -> ModelCallFinished:
         seed = (policy.seed * 1000 + 100 * step + index) % 2**32
         sampling = SamplingParams(temperature=policy.temperature, max_tokens=most, seed=seed)
-        request = CompletionRequest(prompt=prompt + thought.text, sampling=sampling, stop=stop)
+        request = CompletionRequest(
+            prompt=prompt + thought.text, sampling=sampling, stop=stop, reserve=reserve
+        )
         return await call(context, server, f"code:{index}/{name}", request)
 
+    to_answer = policy.max_tokens + APPENDED_TOKENS
     thought, usage = Thought(), Usage()
     while thought.end is None:
         name = f"wait:{thought.waits}" if thought.waits else "think"
-        more = await ask(name, thought, rule.budget - thought.tokens, thought.waits, closing)
+        more = await ask(name, thought, rule.budget - thought.tokens, thought.waits, (closing,), to_answer)
         drawn = more.choices[0]
         thought = follow(thought, drawn, rule, closing)
         usage += drawn.usage
-        if drawn.finish == "length" and drawn.usage.tokens_out < more.sampling.max_tokens:
-            held = drawn.usage.tokens_in + drawn.usage.tokens_out
-            raise ModelServerError(
-                f"the server's context ended inside the model's thinking, after {held:,} tokens: raise "
-                "CONTEXT_TOKENS, or lower the policy's thinking_tokens",
-                retryable=False,
-            )
     done = await ask("answer", thought, policy.max_tokens, thought.waits + 1)
     answer = done.choices[0].model_copy(update={"usage": usage + done.choices[0].usage})
     thinking = Thinking(tokens=thought.tokens, waits=thought.waits, cut=thought.end == "cut")

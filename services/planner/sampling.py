@@ -30,7 +30,7 @@ async def generate(
 
     Raises:
         BudgetSpent: if there is no token left for the first.
-        ModelServerError: from the server, or because its context ended inside a model's thinking.
+        ModelServerError: from the server.
     """
     task = context.state.task
     problem, policy = task.problem, task.policy

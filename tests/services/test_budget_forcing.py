@@ -20,7 +20,7 @@ from atlas.llama_fake import FakeModelServer
 from atlas.policy import Part, Policy, missing
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 from atlas.worker import Context, direct
-from services.planner.budget_forcing import STUB, WAIT, Rule, Thought, follow
+from services.planner.budget_forcing import APPENDED_TOKENS, STUB, WAIT, Rule, Thought, follow
 from services.planner.sampling import generate
 from tests.support.thinking_llama import Model, ThinkingLlama
 
@@ -264,12 +264,22 @@ async def test_candidates_are_drawn_one_after_another_each_from_cache() -> None:
     assert all(candidate.usage.tokens_cached >= prompt + prompt + 1024 for candidate in drawn[1:])
 
 
-async def test_a_context_that_ends_inside_the_thinking_is_said() -> None:
-    llama = ThinkingLlama(thinker(2000), context=600)
-    with pytest.raises(ModelServerError, match=r"after 600 tokens: raise CONTEXT_TOKENS") as error:
-        await candidates(llama, policy())
-    assert not error.value.retryable
-    assert len(llama.completions) == 1
+async def test_a_context_too_small_for_the_budget_cuts_sooner_and_leaves_room_to_answer() -> None:
+    llama = ThinkingLlama(thinker(5000), context=1500)
+    (candidate,) = await candidates(llama, policy(thinking_tokens=4096))
+    think, answer = llama.completions
+    prompt = len(think["prompt"].split()) + 1  # its last newline
+    assert think["n_predict"] == 1500 - prompt - 1024 - APPENDED_TOKENS
+    assert candidate.thinking == Thinking(tokens=think["n_predict"], cut=True)
+    assert answer["n_predict"] == 1024
+    assert candidate.code == PROGRAM
+
+
+async def test_a_context_too_small_to_think_is_said_before_anything_is_drawn() -> None:
+    llama = ThinkingLlama(thinker(5000), context=1000)
+    with pytest.raises(ModelServerError, match="raise CONTEXT_TOKENS"):
+        await candidates(llama, policy(thinking_tokens=4096))
+    assert llama.completions == []
 
 
 async def test_no_thinking_is_the_templates_own_mode() -> None:
