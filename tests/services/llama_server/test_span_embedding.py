@@ -61,6 +61,34 @@ def test_the_span_is_that_of_a_full_prefill(
         assert drafted > accepted > 0, "drafts were accepted, and drafts were rejected"
 
 
+@pytest.mark.parametrize("speculation", SPECULATION)
+def test_token_by_token_the_states_are_the_same(
+    speculation: str, native_llama: Path, smol_model: ModelFile, tmp_path: Path
+) -> None:
+    """With one token to a batch every state comes from the same kernels, so nothing excuses a difference.
+
+    The reference is the last state of each prefix, asked for one by one.
+    """
+    flags = ["--batch-size", "64", "--ubatch-size", "1", *SPECULATION[speculation]]
+    if speculation == "draft":
+        flags.append(str(smol_model.path))
+    temperature = 0.9 if speculation == "draft" else 0.0
+    with serve(native_llama, smol_model.path, tmp_path / "log", *flags, slots=1, embeddings=False) as server:
+        exact = {"embedding_encoding": "float32", "temperature": temperature, "seed": 2}
+        whole = complete(server, PROMPTS[0], n_predict=24, **exact)
+        prompt, rows = server.tokens(PROMPTS[0]), []
+        for length in range(24):
+            (one,) = server.complete(
+                {"prompt": prompt + whole["tokens"][:length], "n_predict": 1, **STATES, **exact}
+            )
+            rows.append(Span.of(one["span_embedding"]).prompt_last)
+    span, states = Span.of(whole["span_embedding"]), np.asarray(rows)
+    np.testing.assert_allclose(span.mean, states.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(span.last, states[-1], rtol=1e-4, atol=1e-5)
+    if speculation != "plain":
+        assert whole["timings"]["draft_n"] > whole["timings"]["draft_n_accepted"]
+
+
 def test_states_one_token_off_are_farther_by_far(patched: NativeLlama, stock: NativeLlama) -> None:
     """Means of neighbouring spans are so alike (0.999) that the bars alone would pass a shift by one."""
     for prompt in PROMPTS[:4]:
