@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from atlas.journal import Journal
 from atlas.policy import Policy
 from atlas.redis_client import connect
 from atlas.worker import MAX_DELIVERIES
+from tests.atlas import scripted_llama
 
 pytestmark = pytest.mark.integration
 REPO = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ async def kills_its_client(reader: asyncio.StreamReader, writer: asyncio.StreamW
             if connection.laddr.port == port and connection.pid not in (None, os.getpid()):
                 os.kill(connection.pid, signal.SIGKILL)
     else:
-        body = b'{"prompt": "p"}'
+        body = json.dumps({"prompt": "p", **scripted_llama.props()}).encode()
         writer.write(
             b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         )
