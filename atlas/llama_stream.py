@@ -57,7 +57,7 @@ class Drawing:
         if unfinished := [i for i, drawn in enumerate(self._drawn) if drawn.last is None]:
             raise ModelServerError(f"llama-server ended the stream before choices {unfinished} were whole")
         try:
-            choices = tuple(drawn.choice() for drawn in self._drawn)
+            choices = tuple(drawn.choice(shares=index > 0) for index, drawn in enumerate(self._drawn))
             first = self._drawn[0].last or {}
             return choices, first["id_slot"], max(drawn.seconds for drawn in self._drawn)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -89,7 +89,8 @@ class _Drawn:
         timings = self.last["timings"] if self.last else {}
         return float(timings.get("prompt_ms", 0.0) + timings.get("predicted_ms", 0.0)) / 1000
 
-    def choice(self) -> Choice:
+    def choice(self, *, shares: bool) -> Choice:
+        """Return it, whole. `shares`: it took the prompt over from the first, though the server says 0."""
         last = self.last or {}
         timings = last["timings"]
         return Choice(
@@ -97,7 +98,7 @@ class _Drawn:
             usage=Usage(
                 tokens_in=last["tokens_evaluated"],
                 tokens_out=last["tokens_predicted"],
-                tokens_cached=timings["cache_n"],
+                tokens_cached=last["tokens_evaluated"] if shares else timings["cache_n"],
                 tokens_drafted=timings.get("draft_n", 0),
                 tokens_accepted=timings.get("draft_n_accepted", 0),
             ),

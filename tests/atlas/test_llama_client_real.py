@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,8 +12,10 @@ import httpx
 import pytest
 
 from atlas.contracts import SamplingParams
+from atlas.errors import ModelServerError
 from atlas.llama import CompletionRequest, LlamaClient
 from atlas.llama_stream import LOGPROB_FLOOR
+from tests.support.slots import slots_become_busy
 
 
 @pytest.fixture
@@ -73,24 +76,68 @@ async def test_real_second_call_finds_its_prefix_in_its_slot(real: LlamaClient) 
 
 
 @pytest.mark.integration
-async def test_real_cancelling_frees_the_slot_within_a_second(real: LlamaClient, llama_url: str) -> None:
-    async def busy(http: httpx.AsyncClient) -> int:
-        return sum(slot["is_processing"] for slot in (await http.get("/slots")).json())
+async def test_real_choices_of_one_call_share_its_prefill(real: LlamaClient, llama_url: str) -> None:
+    async def evaluated() -> float:
+        async with httpx.AsyncClient(base_url=llama_url) as http:
+            found = re.search(
+                r"^llamacpp:prompt_tokens_total (\S+)$", (await http.get("/metrics")).text, re.M
+            )
+        assert found
+        return float(found[1])
 
+    before = await evaluated()
+    request = await asked(real, "Of the hills, and of the rivers. " * 30, max_tokens=2)
+    choices = (await real.complete(request.model_copy(update={"n": 4}))).choices
+    tokens = choices[0].usage.tokens_in
+    assert tokens > 200
+    spent = sum(choice.usage.tokens_in - choice.usage.tokens_cached for choice in choices)
+    assert await evaluated() - before == spent <= tokens
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("n", [1, 3])
+async def test_real_cancelling_frees_the_slots_within_a_second(
+    real: LlamaClient, llama_url: str, n: int
+) -> None:
     streams = asyncio.Event()
-    request = await asked(real, "Count to ten thousand.", max_tokens=4000)
+    request = (await asked(real, "Count to ten thousand.", max_tokens=2000)).model_copy(update={"n": n})
     drawing = asyncio.create_task(real.complete(request, lambda _: streams.set()))
     await asyncio.wait_for(streams.wait(), 20)
     async with httpx.AsyncClient(base_url=llama_url) as http:
-        assert await busy(http) == 1
+        assert await slots_become_busy(http, n, 0)
         drawing.cancel()
-        for _ in range(20):
-            if await busy(http) == 0:
-                break
-            await asyncio.sleep(0.05)
-        assert await busy(http) == 0
+        assert await slots_become_busy(http, 0, 1)
     with pytest.raises(asyncio.CancelledError):
         await drawing
+
+
+@pytest.mark.integration
+async def test_real_a_call_at_its_timeout_frees_its_slot(real: LlamaClient, llama_url: str) -> None:
+    heard: list[int] = []
+    endless = CompletionRequest(
+        prompt="1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,",
+        sampling=SamplingParams(temperature=0, max_tokens=7000, seed=1),
+        timeout_s=1.5,
+    )
+    with pytest.raises(ModelServerError, match=r"1\.5 s timeout"):
+        await real.complete(endless, heard.append)
+    assert sum(heard) > 0
+    async with httpx.AsyncClient(base_url=llama_url) as http:
+        assert await slots_become_busy(http, 0, 1)
+
+
+@pytest.mark.integration
+async def test_real_a_prompt_too_long_is_found_before_it_is_sent(real: LlamaClient, llama_url: str) -> None:
+    request = await asked(real, "And the wind. " * 3000)
+    async with httpx.AsyncClient(base_url=llama_url, timeout=60) as http:
+        refused = (await http.post("/completion", json={"prompt": request.prompt})).json()["error"]
+    assert refused["type"] == "exceed_context_size_error"
+    tokens = refused["n_prompt_tokens"]
+    with pytest.raises(
+        ModelServerError, match=f"the prompt has {tokens} tokens; .* of 8192: raise"
+    ) as raised:
+        await real.complete(request)
+    assert not raised.value.retryable
 
 
 @pytest.mark.integration
