@@ -22,6 +22,7 @@ from atlas.errors import ConfigError
 from atlas.thinking import ThinkingTags
 
 Isolation = Literal["auto", "namespaces", "pod", "gvisor"]
+KvType = Literal["f16", "q8_0", "q4_0"]
 
 ENV_PREFIX = "ATLAS_"
 ENV_CONF = "ATLAS_CONF"
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     gpu_device: Literal["none"] | NonNegativeInt = "none"
     context_tokens: int = Field(default=16_384, ge=1024)
     slots: int = Field(default=4, ge=1, le=64)
+    kv_type: KvType = "f16"
     threads: int = Field(default=0, ge=0, description="0: half the cores, at least one")
     thinking_tags: str = ""
     host: str = "127.0.0.1"

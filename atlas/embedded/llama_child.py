@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+KV_TYPES = ("f16", "q8_0", "q4_0")
 BATCH_TOKENS = 2048  # the longest text /embedding takes, and the size of a prefill step
 
 
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{options.pooling.upper()}"
     )
     params.n_batch = params.n_ubatch = BATCH_TOKENS
+    types = {kind: getattr(xllamacpp.ggml_type, f"GGML_TYPE_{kind.upper()}") for kind in KV_TYPES}
+    params.cache_type_k, params.cache_type_v = types[options.cache_type_k], types[options.cache_type_v]
     params.n_gpu_layers = options.gpu_layers
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads_batch
@@ -52,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.spec_draft_model is not None:
         params.speculative.draft.mparams.path = str(options.spec_draft_model)
         params.speculative.draft.n_gpu_layers = options.gpu_layers
+        params.speculative.draft.cache_type_k = types[options.spec_draft_type_k]
+        params.speculative.draft.cache_type_v = types[options.spec_draft_type_v]
     if options.spec_type is not None:
         kind = f"COMMON_SPECULATIVE_TYPE_{options.spec_type.upper().replace('-', '_')}"
         params.speculative.types = [getattr(xllamacpp.common_speculative_type, kind)]
@@ -71,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True)
     for count in ("--ctx-size", "--parallel", "--threads", "--threads-batch", "--gpu-layers"):
         parser.add_argument(count, type=int, required=True)
+    for kind in ("--cache-type-k", "--cache-type-v", "--spec-draft-type-k", "--spec-draft-type-v"):
+        parser.add_argument(kind, choices=KV_TYPES, default="f16")
     parser.add_argument("--pooling", default="none")
     for switch in ("--kv-unified", "--embeddings", "--metrics", "--slots", "--no-ui"):
         parser.add_argument(switch, action="store_true")

@@ -23,6 +23,7 @@ def flags(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port
     command = [
         "--model", str(model.path), "--alias", model.name, "--host", host, "--port", str(port),
         "--ctx-size", str(settings.context_tokens), "--parallel", str(settings.slots), "--kv-unified",
+        "--cache-type-k", settings.kv_type, "--cache-type-v", settings.kv_type,
         # One thread more than needed only spins; a prompt's batches do use every core.
         "--threads", str(settings.generation_threads), "--threads-batch", str(os.cpu_count() or 1),
         "--gpu-layers", str(0 if settings.gpu_device == "none" else ALL_LAYERS),
@@ -30,6 +31,7 @@ def flags(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port
     ]
     # fmt: on
     if model.draft is not None:
+        command += ["--spec-draft-type-k", settings.kv_type, "--spec-draft-type-v", settings.kv_type]
         # A draft model alone never drafts: the kind of speculation must be named too.
         command += ["--spec-draft-model", str(model.draft), "--spec-type", "draft-simple"]
     return command

@@ -36,6 +36,13 @@ def drafting_flags(settings: Settings) -> list[str]:
     return llama_flags.flags(settings, replace(MODEL, draft=settings.draft_path))[-3:]
 
 
+def kv_type_flags(settings: Settings) -> set[str]:
+    """What llama-server is told of the cache, for the model and for its draft model."""
+    command = llama_flags.flags(settings, replace(MODEL, draft=Path("/d.gguf")))
+    flags = ["--cache-type-k", "--cache-type-v", "--spec-draft-type-k", "--spec-draft-type-v"]
+    return {command[command.index(flag) + 1] for flag in flags}
+
+
 async def embedded(settings: Settings) -> set[str]:
     """Names of the servers a stack would start."""
     return {part.name for part in await Children(settings, MODEL)._wanted()}
@@ -63,6 +70,7 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     ),
     "CONTEXT_TOKENS": ("4096", lambda s: argument(s, "--ctx-size"), "4096"),
     "SLOTS": ("7", lambda s: argument(s, "--parallel"), "7"),
+    "KV_TYPE": ("q8_0", kv_type_flags, {"q8_0"}),
     "THREADS": ("3", lambda s: argument(s, "--threads"), "3"),
     "THINKING_TAGS": (
         "<t> </t>",
