@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from atlas import running_stack
 from atlas.api import SubmitRequest, TaskView
 from atlas.client import Gateway
 from atlas.contracts import Example, Problem
@@ -87,7 +88,10 @@ class Kills:
 
     @property
     def llama_url(self) -> str:
-        return (self.stack.data_dir / "run" / "llama.url").read_text()
+        stack = running_stack.find(self.stack.data_dir / "run")
+        assert stack is not None
+        assert stack.llama_url is not None
+        return stack.llama_url
 
 
 async def _true(value: bool) -> bool:
