@@ -242,9 +242,9 @@ class Journal:
 
     async def drop(self, delivery: Delivery, tokens: int = 0) -> None:
         """Acknowledge a command nobody wants any more; count what was spent on it."""
+        await self.count_late(delivery.task, tokens)  # first: whoever sees it settled sees its tokens too
         await self.redis.xack(delivery.queue, GROUP, delivery.entry)
         await self.redis.xdel(delivery.queue, delivery.entry)
-        await self.count_late(delivery.task, tokens)
 
     async def count_late(self, task: str, tokens: int) -> None:
         """Count tokens that were drawn and came to nothing."""
