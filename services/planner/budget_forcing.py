@@ -23,7 +23,7 @@ from atlas.errors import BudgetSpent
 from atlas.events import Choice, ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
-from atlas.policy import Policy
+from atlas.policy import Part, Policy
 from atlas.worker import Context
 
 STUB = "\n\nTime is up. I stop thinking here and write the answer from what I have worked out so far.\n"
@@ -121,7 +121,11 @@ async def draw(
         seed = (policy.seed * 1000 + 100 * step + index) % 2**32
         sampling = SamplingParams(temperature=policy.temperature, max_tokens=most, seed=seed)
         request = CompletionRequest(
-            prompt=prompt + thought.text, sampling=sampling, stop=stop, reserve=reserve
+            prompt=prompt + thought.text,
+            sampling=sampling,
+            stop=stop,
+            reserve=reserve,
+            embedding=name == "answer" and Part.LENS in policy.needs,
         )
         return await call(context, server, f"code:{index}/{name}", request)
 

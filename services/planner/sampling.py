@@ -11,6 +11,7 @@ from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.pipeline import tokens_left
+from atlas.policy import Part
 from atlas.prompts import messages
 from atlas.worker import Context
 from services.planner import budget_forcing
@@ -22,6 +23,7 @@ async def generate(
 ) -> list[CandidateGenerated]:
     """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
+    A policy with the Lens has each candidate's span embedding journaled, where the server can give it.
     A model that thinks does so first, as long as the policy lets it: see `services.planner.budget_forcing`,
     which draws one candidate at a time.
     Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
@@ -74,9 +76,9 @@ async def _draw(context: Context, server: ModelServer, prompt: str, first: int, 
     policy = context.state.task.policy
     seed = (policy.seed * 1000 + first) % 2**32
     sampling = SamplingParams(temperature=policy.temperature, max_tokens=policy.max_tokens, seed=seed)
-    done = await call(
-        context, server, f"code:{first}", CompletionRequest(prompt=prompt, sampling=sampling, n=n)
-    )
+    embedding = Part.LENS in policy.needs
+    request = CompletionRequest(prompt=prompt, sampling=sampling, n=n, embedding=embedding)
+    done = await call(context, server, f"code:{first}", request)
     return [Draw(choice, done.sampling) for choice in done.choices]
 
 

@@ -211,6 +211,19 @@ async def test_at_the_budget_the_block_is_closed_and_the_answer_continued_from_c
     assert candidate.usage.tokens_cached == before, "all of the prompt but what was appended"
 
 
+async def test_with_the_lens_the_span_asked_for_is_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    complete = LlamaClient.complete
+
+    async def noted(self: LlamaClient, request: CompletionRequest, *more: Any) -> CompletionResult:
+        asked.append(request.embedding)
+        return await complete(self, request, *more)
+
+    monkeypatch.setattr(LlamaClient, "complete", noted)
+    await candidates(ThinkingLlama(thinker(300)), policy(extras=(Part.LENS,)))
+    assert asked == [False, True]
+
+
 async def test_thinking_that_ends_by_itself_is_left_as_it_is() -> None:
     llama = ThinkingLlama(thinker(300))
     (candidate,) = await candidates(llama, policy(waits=3))

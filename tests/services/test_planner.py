@@ -16,7 +16,7 @@ from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.journal import Delivery, Journal
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
 from atlas.llama_fake import FakeModelServer
-from atlas.policy import Policy
+from atlas.policy import Part, Policy
 from atlas.redis_client import connect
 from atlas.state import apply
 from atlas.worker import Context, Worker, direct
@@ -119,6 +119,13 @@ async def test_candidates_of_one_prompt_come_from_one_call() -> None:
     (request,) = server.requests
     assert request.n == 2
     assert request.sampling.seed == 7001
+
+
+async def test_spans_are_asked_for_where_the_policy_has_the_lens() -> None:
+    for policy, wanted in ((POLICY, False), (POLICY.model_copy(update={"extras": (Part.LENS,)}), True)):
+        server, command = FakeModelServer(scripted), Generate(id="generate:0", first=0)
+        await drawn(direct(submitted(policy), command), server, command)
+        assert [request.embedding for request in server.requests] == [wanted]
 
 
 async def test_no_two_calls_of_a_task_share_a_seed() -> None:
