@@ -5,12 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 
+from prometheus_client import Counter
+
+from atlas.contracts import Usage
 from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.pipeline import tokens_left
 from atlas.state import TaskState
 from atlas.worker import Context
+
+TOKENS = Counter(
+    "atlas_model_tokens_total",
+    "Tokens of recorded model calls; of a draft model's tokens, accepted / drafted is its acceptance rate",
+    ["kind"],
+)
+KINDS = {
+    "prompt": "tokens_in",
+    "cached": "tokens_cached",
+    "generated": "tokens_out",
+    "drafted": "tokens_drafted",
+    "accepted": "tokens_accepted",
+}
+for _kind in KINDS:
+    TOKENS.labels(_kind)  # shown as 0 until there is one
 
 
 async def call(
@@ -55,6 +73,9 @@ async def call(
     )
     context.tokens_in_flight = 0  # from here on the journal counts them, whatever becomes of the command
     state = await context.record(event, once=f"call:{call_id}")
+    usage = sum((choice.usage for choice in result.choices), Usage())
+    for kind, field in KINDS.items():
+        TOKENS.labels(kind).inc(getattr(usage, field))
     return state.calls[call_id]
 
 

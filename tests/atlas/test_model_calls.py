@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from histories import SAMPLING, model_call, submission
+from prometheus_client import REGISTRY
 from worker_bench import Bench, new_bench, solver
 
-from atlas.contracts import Generate
+from atlas.contracts import Generate, Usage
 from atlas.errors import ModelServerError
 from atlas.events import ModelCallFinished
 from atlas.journal import Journal
@@ -108,3 +109,27 @@ async def test_tokens_of_a_call_that_was_given_up_are_counted_as_late(bench: Ben
     state = await bench.until(lambda s: s.failures)
     assert state.usage.tokens_out == 0
     assert await bench.journal.late_tokens("t") == 4
+
+
+async def test_tokens_are_counted_for_the_metrics_once_a_call() -> None:
+    def counted() -> dict[str, float]:
+        kinds = ("prompt", "cached", "generated", "drafted", "accepted")
+        value = REGISTRY.get_sample_value
+        return {kind: value("atlas_model_tokens_total", {"kind": kind}) or 0 for kind in kinds}
+
+    class Drafting(FakeModelServer):
+        async def complete(
+            self, request: CompletionRequest, on_tokens: OnTokens | None = None
+        ) -> CompletionResult:
+            result = await super().complete(request, on_tokens)
+            usage = Usage(tokens_in=7, tokens_cached=5, tokens_out=4, tokens_drafted=6, tokens_accepted=3)
+            choices = tuple(choice.model_copy(update={"usage": usage}) for choice in result.choices)
+            return result.model_copy(update={"choices": choices})
+
+    before = counted()
+    context = direct(submission(A), Generate(id="generate:0", first=0))
+    request = CompletionRequest(prompt="p", sampling=SAMPLING, n=2)
+    for _ in range(2):  # the second time it is in the journal
+        await call(context, Drafting(lambda _: "one"), "code:0", request)
+    added = {kind: value - before[kind] for kind, value in counted().items()}
+    assert added == {"prompt": 14, "cached": 10, "generated": 8, "drafted": 12, "accepted": 6}
