@@ -137,12 +137,29 @@ def _redis_answers(url: str) -> Check:
 
 
 def model_server(settings: Settings) -> Check:
-    """The server that LLAMA_URL names, or xllamacpp to start one with."""
+    """The server that LLAMA_URL names, the native build of LLAMA_SERVER, or xllamacpp to start one with."""
     if settings.llama_url is not None:
         return _answers("model server", "LLAMA_URL", f"{settings.llama_url.rstrip('/')}/health")
+    if settings.llama_server is not None:
+        return _native(settings)
     if importlib.util.find_spec("xllamacpp") is None:
         return Check("model server", "missing", "xllamacpp is not installed", f"{PIP} xllamacpp")
     return Check("model server", "ok", f"xllamacpp {importlib.metadata.version('xllamacpp')}")
+
+
+def _native(settings: Settings) -> Check:
+    from atlas.embedded import llama_server
+    from atlas.errors import StartupError
+
+    binary, build = settings.llama_server, "./scripts/build-llama-server.sh"
+    try:
+        version = llama_server.version(Path(str(binary)))
+    except StartupError as error:
+        return Check("model server", "missing", str(error).partition("; ")[0], build)
+    if llama_server.PATCHED not in version:
+        detail = f"{binary} ({version}) is not our build: scoring prefills every candidate once more"
+        return Check("model server", "warning", detail, build)
+    return Check("model server", "ok", f"{binary} ({version})")
 
 
 def _answers(name: str, key: str, url: str) -> Check:

@@ -130,7 +130,9 @@ def cpu(settings: Settings) -> Check:
 
 
 def gpu(settings: Settings) -> Check:
-    """GPU_DEVICE names a GPU there is, and xllamacpp can use it."""
+    """GPU_DEVICE names a GPU there is, and the model server can use it."""
+    from atlas.embedded.llama_server import must_see_gpu
+
     present = _gpus()
     if settings.gpu_device == "none":
         if present:
@@ -139,8 +141,10 @@ def gpu(settings: Settings) -> Check:
     if settings.gpu_device >= len(present):
         mend = "set GPU_DEVICE to an index of `nvidia-smi -L`, or to none"
         return Check("gpu", "missing", f"GPU_DEVICE={settings.gpu_device}, there are {len(present)}", mend)
-    if settings.llama_url is None and not _xllamacpp_sees_gpu():
-        mend = "install a CUDA build of xllamacpp, or set LLAMA_URL to a llama-server"
+    if settings.llama_url is None and settings.llama_server is not None:
+        must_see_gpu(settings)  # refuses in the words of `atlas up`
+    elif settings.llama_url is None and not _xllamacpp_sees_gpu():
+        mend = "./scripts/build-llama-server.sh cuda"
         return Check("gpu", "missing", "this xllamacpp is built for CPUs", mend)
     return Check("gpu", "ok", present[settings.gpu_device])
 

@@ -85,13 +85,13 @@ class LlamaServer:
         self.child.stop()
 
 
-def command(settings: Settings, model: ModelFile, *, port: int = 0) -> list[str]:
+def command(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
     """Return what is started for these settings; port 0: any free one."""
     if settings.llama_server is not None:
         server = [str(settings.llama_server)]
     else:
         server = [sys.executable, "-m", "atlas.embedded.llama_child"]
-    return [*server, *flags(settings, model, port=port)]
+    return [*server, *flags(settings, model, host=host, port=port)]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -102,8 +102,8 @@ def environment(settings: Settings) -> dict[str, str]:
     return plain_environment(**extra)
 
 
-def launch(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServer:
-    """Start the child; the model is still loading when this returns.
+def must_work(settings: Settings, model: ModelFile) -> None:
+    """Refuse, before anything is loaded, what cannot work.
 
     Raises:
         StartupError: there is no server to start, it cannot use the GPU that is asked for, there is not
@@ -123,6 +123,16 @@ def launch(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServe
     if model.draft is not None:
         drafting.must_match(model.path, model.draft)
     check_memory(settings, model)
+
+
+def launch(settings: Settings, model: ModelFile, *, port: int = 0) -> LlamaServer:
+    """Start the child; the model is still loading when this returns.
+
+    Raises:
+        StartupError: see `must_work`.
+        ModelFileError: see `must_work`.
+    """
+    must_work(settings, model)
     child = Child.spawn(
         "llama", command(settings, model, port=port), settings.run_dir, env=environment(settings)
     )

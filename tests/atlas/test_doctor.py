@@ -22,6 +22,7 @@ from atlas.catalogue import CATALOGUE
 from atlas.cli import app
 from atlas.config import Isolation, Settings
 from atlas.doctor import Check, examine, safely
+from atlas.errors import StartupError
 from atlas.redis_client import connect
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.stack_process import free_ports
@@ -225,6 +226,33 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     told[sys.executable] = "['GGML_BACKEND_DEVICE_TYPE_CPU', 'GGML_BACKEND_DEVICE_TYPE_GPU']"
     assert doctor_machine.gpu(Settings(gpu_device=0)).detail.startswith("GPU 0")
     assert doctor_machine.gpu(Settings(gpu_device=1)).state == "missing"
+
+
+def test_a_native_server_is_asked_what_it_is_and_what_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = tmp_path / "llama-server"
+    settings = Settings(llama_server=binary, gpu_device=0)
+    assert doctor.model_server(settings).mend == "./scripts/build-llama-server.sh"
+
+    def says(version: str, devices: str) -> None:
+        binary.write_text(
+            f'#!/bin/sh\ncase $1 in --version) echo "{version}" >&2;; *) echo "{devices}";; esac\n'
+        )
+        binary.chmod(0o755)
+
+    says("version: 1 (build 0, commit 0.3.36-atlas-0123)", "Available devices:\n  CUDA0: Some Card (16 MiB)")
+    assert doctor.model_server(settings).state == "ok"
+    monkeypatch.setattr(doctor_machine, "_gpus", lambda: ["GPU 0: Some Card"])
+    assert doctor_machine.gpu(settings).state == "ok"
+    says("version: 1 (build 7, commit 0123)", "Available devices:\n  (none)")
+    assert doctor.model_server(settings).state == "warning"
+    with pytest.raises(StartupError, match=r"sees no such GPU.*build-llama-server.sh cuda"):
+        doctor_machine.gpu(settings)
+    binary.write_text("#!/bin/sh\necho Illegal instruction >&2\nexit 132\n")
+    broken = doctor.model_server(settings)
+    assert broken.state == "missing"
+    assert "Illegal instruction" in broken.detail
 
 
 def test_a_gateway_open_to_the_network_needs_keys(redis_url: str) -> None:
