@@ -37,10 +37,12 @@ def redis_only(tmp_path: Path) -> Settings:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("native", [False, True])
 async def test_the_stack_fills_in_urls_and_restarts_at_the_same_address(
-    tmp_path: Path, smol_model: ModelFile
+    native: bool, tmp_path: Path, smol_model: ModelFile, request: pytest.FixtureRequest
 ) -> None:
-    children = Children(settings_for(tmp_path, executor_url="unix:/e"), smol_model)
+    binary = request.getfixturevalue("native_llama") if native else None
+    children = Children(settings_for(tmp_path, executor_url="unix:/e", llama_server=binary), smol_model)
     async with children as ready:
         assert ready.executor_url == "unix:/e"
         assert ready.redis_url is not None
