@@ -35,7 +35,8 @@ def doctor(
     ] = None,
     slots: Annotated[int | None, typer.Option("--slots", min=1, max=64, help="requests at once")] = None,
     kv_type: Annotated[
-        Literal["f16", "q8_0", "q4_0"] | None, typer.Option("--kv-type", help="type of keys and values")
+        Literal["f16", "q8_0", "q4_0"] | None,
+        typer.Option("--kv-type", help="keys and values: f16, q8_0, q4_0", metavar="TYPE"),
     ] = None,
     draft: Annotated[
         str | None, typer.Option("--draft", help="draft model: file, catalogue name or none", metavar="FILE")
