@@ -3,8 +3,8 @@
 The sizes are those that llama-server allocates when it starts (unified KV cache, flash attention, all layers
 on one device). The cache follows its source (src/llama-kv-cache*.cpp) exactly. The compute buffer's formula
 was found from its logs: it is within 1% for the four models at hand, several batches and contexts, and up to
-12% too large where keys and values are quantised (tests/atlas/test_memory_real.py compares). What CUDA itself
-takes was not measured: there was no GPU.
+8% too large where keys and values are quantised, or the patched server embeds (compared by
+tests/atlas/test_memory_real.py). What CUDA itself takes was not measured: there was no GPU.
 """
 
 from __future__ import annotations
@@ -132,14 +132,13 @@ def compute_bytes(size: ModelSize, load: Load, outputs: int) -> int:
     """Return the bytes of the buffer one batch is computed in, `outputs` of whose tokens get logits.
 
     Its largest moment is either a layer's feed-forward part or the logits; the attention's mask (16 bits for
-    each token of the batch and cell of the cache) is there all the time. Quantised keys and values need
-    room for one more copy of the queries at most.
+    each token of the batch and cell of the cache) is there all the time.
     """
     layer = load.batch * (3 * size.feed_forward + 3 * size.width + size.queries)
-    logits = min(outputs, load.batch) * size.vocabulary + load.batch * size.width
+    states = load.batch * size.width * (1 if load.kv_type == "f16" else 2)
+    logits = min(outputs, load.batch) * size.vocabulary + states
     mask = load.batch * (_up(load.context) + (_window_cells(size, load) if size.kv_window else 0))
-    copy = 0 if load.kv_type == "f16" else load.batch * size.queries
-    return 4 * (max(layer, logits) + copy) + 2 * mask
+    return 4 * max(layer, logits) + 2 * mask
 
 
 def _window_cells(size: ModelSize, load: Load) -> int:

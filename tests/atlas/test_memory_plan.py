@@ -53,8 +53,8 @@ def test_as_llama_server_logged_it(
     """MiB from the log of the build of llama-cpp-python 0.3.36, on the CPU, cache unified."""
     assert cache_bytes(size, load) / MIB == pytest.approx(cache, abs=0.01)
     ours = compute_bytes(size, load, outputs) / MIB
-    # Up to an eighth too much is counted where keys and values are quantised.
-    assert compute * 0.995 <= ours <= compute * (1.005 if load.kv_type == "f16" else 1.12)
+    # A little too much is counted where keys and values are quantised.
+    assert compute * 0.989 <= ours <= compute * (1.005 if load.kv_type == "f16" else 1.08)
 
 
 def test_the_documented_example() -> None:
