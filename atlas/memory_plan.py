@@ -173,7 +173,7 @@ def recommend(models: Models, budget: Budget, wish: Wish) -> Plan | None:
 
 def candidates(models: Models, wish: Wish, *, gpu: bool) -> Iterator[Plan]:
     """Yield every plan that the wish allows, the best first."""
-    drafts = [wish.draft] if wish.draft is not None else [gpu, False][not gpu :]
+    drafts = [wish.draft] if wish.draft is not None else [True, False] if gpu else [False]
     if models.draft is None:
         drafts = [False]
     kv_types: list[KvType] = [wish.kv_type] if wish.kv_type else ["f16", "q8_0"]
