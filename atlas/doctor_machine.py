@@ -112,9 +112,13 @@ def memory(settings: Settings, *, running: bool) -> Check:
     except StartupError as error:
         short, _, advice = str(error).partition(": ")
         return Check("memory", "missing", short, advice)
-    return Check(
-        "memory", "ok", f"{detail}, the model needs about {memory_needed(settings, path) / 1e9:.1f} GB"
+    need = memory_needed(settings, path)
+    told = (
+        "what the model needs cannot be told"
+        if need is None
+        else f"the model needs about {need / 1e9:.1f} GB"
     )
+    return Check("memory", "ok", f"{detail}, {told}")
 
 
 def cpu(settings: Settings) -> Check:

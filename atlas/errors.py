@@ -76,6 +76,10 @@ class ModelFileError(AtlasError):
     title = "Model file problem"
 
 
+class ModelSizeUnknown(ModelFileError):
+    """A model may work, but how much memory it takes cannot be told from its header."""
+
+
 class InfrastructureError(AtlasError):
     """A failure of the machinery, never counted as a wrong answer.
 

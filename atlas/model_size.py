@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.embedded.gguf import read_contents
-from atlas.errors import ModelFileError
+from atlas.errors import ModelSizeUnknown
 
 # One layer in so many sees the whole context, the others a window. A header need not say it: llama.cpp knows
 # it by architecture (src/models/*.cpp). Measured with gemma3; the other two are as read there.
@@ -77,12 +77,13 @@ def read_size(path: Path) -> ModelSize:
     """Read it from a GGUF file's header.
 
     Raises:
-        ModelFileError: it cannot be read, is one of several parts, or is no model that keeps keys and values.
+        ModelSizeUnknown: it is one of several parts, or no model that keeps keys and values in all layers.
+        ModelFileError: it cannot be read.
     """
     contents = read_contents(path)
     facts = _Facts(path, contents.values)
     if facts.number("split.count", architecture=False) > 1:
-        raise ModelFileError(f"{path} is one of several parts: join them first (llama-gguf-split --merge)")
+        raise ModelSizeUnknown(f"{path} is one of several parts: join them first (llama-gguf-split --merge)")
     kv, doubts = _kv_widths(facts)
     windowed, window, more = _windows(facts)
     experts = facts.number("expert_used_count")
@@ -118,7 +119,7 @@ class _Facts:
         self._values = values
         self.layers = self.number("block_count")
         if not 0 < self.layers <= 10_000 or not self.number("embedding_length"):
-            raise ModelFileError(f"{path}: its header does not describe a language model")
+            raise ModelSizeUnknown(f"{path}: its header does not describe a language model")
         self.path = path
 
     def value(self, key: str) -> object:
@@ -155,7 +156,7 @@ def _kv_widths(facts: _Facts) -> tuple[list[int], tuple[str, ...]]:
     doubts: tuple[str, ...] = ()
     if facts.has("ssm.") or facts.has("wkv.") or facts.has("shortconv."):
         if facts.value("attention.head_count_kv") is None or not any(heads):
-            raise ModelFileError(
+            raise ModelSizeUnknown(
                 f"{facts.path}: a recurrent model ({facts.architecture}): its memory is not known"
             )
         heads = [each or max(heads) for each in heads]
@@ -163,7 +164,7 @@ def _kv_widths(facts: _Facts) -> tuple[list[int], tuple[str, ...]]:
     if facts.has("attention.kv_lora_rank"):
         doubts += ("its compressed keys and values are counted in full: an upper bound",)
     if not any(heads):
-        raise ModelFileError(f"{facts.path}: its header names no attention heads: its memory is not known")
+        raise ModelSizeUnknown(f"{facts.path}: its header names no attention heads: its memory is not known")
     return [each * (facts.head("key") + facts.head("value")) for each in heads], doubts
 
 

@@ -32,22 +32,6 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Header:
-    """Sizes of a model: all counts, no bytes."""
-
-    architecture: str
-    layers: int
-    kv_width: int
-    vocabulary: int
-    context: int
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """Keys and values of one token in all layers, as 16-bit floats."""
-        return 2 * 2 * self.layers * self.kv_width
-
-
-@dataclass(frozen=True)
 class Vocabulary:
     """A model's tokens, in order of their ids.
 
@@ -85,31 +69,6 @@ def read_vocabulary(path: Path) -> Vocabulary:
         kind=str(values.get("tokenizer.ggml.model", "none")),
         tokens=tuple(map(str, tokens)) if isinstance(tokens, list) else (),
         marks=(mark("bos"), mark("eos")),
-    )
-
-
-def read_header(path: Path) -> Header:
-    """Read the header (a few MB at most, most of it skipped).
-
-    Raises:
-        ModelFileError: the file is no GGUF file or ends early.
-    """
-    values = _read(path).values
-    architecture = str(values.get("general.architecture", ""))
-
-    def number(key: str, default: int = 0) -> int:
-        value = values.get(f"{architecture}.{key}", default)
-        return int(value) if isinstance(value, (int, float)) else default
-
-    heads = number("attention.head_count", 1)
-    head = number("attention.key_length") or number("embedding_length") // max(1, heads)
-    tokens = values.get("tokenizer.ggml.tokens", 0)
-    return Header(
-        architecture=architecture,
-        layers=number("block_count"),
-        kv_width=head * number("attention.head_count_kv", heads),
-        vocabulary=int(tokens) if isinstance(tokens, int) else 0,
-        context=number("context_length"),
     )
 
 

@@ -16,14 +16,15 @@ from pathlib import Path
 from atlas.catalogue import CATALOGUE
 from atlas.config import Settings
 from atlas.embedded import drafting
-from atlas.embedded.gguf import read_header
 from atlas.embedded.llama_child import BATCH_TOKENS
 from atlas.embedded.llama_flags import flags, variables
 from atlas.embedded.process import Child, plain_environment
-from atlas.errors import StartupError
+from atlas.errors import ModelSizeUnknown, StartupError
+from atlas.memory_plan import Load, Models
+from atlas.model_size import read_size
 from atlas.models import ModelFile
 
-OVERHEAD_BYTES = 256_000_000
+NATIVE_BATCH = 512  # llama-server's own physical batch, to which embeddings limit the logical one
 READY_TIMEOUT_S = 300.0  # a 9 GB file from a slow disk
 QUERY_S = 20.0  # a CUDA build looks for its GPUs first
 PATCHED = "-atlas-"  # in the version of what services/llama-server/build.sh built
@@ -198,19 +199,24 @@ def _ask(binary: Path, question: str, env: dict[str, str] | None = None) -> str:
 # ---------------------------------------------------------------- memory
 
 
-def memory_needed(settings: Settings, path: Path) -> int:
-    """Estimate the child's peak memory in bytes: weights, KV cache, and the largest batch's logits.
+def memory_needed(settings: Settings, path: Path, draft: Path | None = None) -> int | None:
+    """Return the bytes the child may come to take, on the CPU; None where a model's header does not tell.
 
-    In xllamacpp, mean pooling computes logits for all of a 2048-token text, the largest part for a small
-    model. Measured peaks: 135M 1.12 GB (estimate 1.25), 0.5B 2.49 GB (2.54), 16k context. The patched native
-    server needs logits only where a token is sampled.
+    Measured peaks with 16k context, after a text of 2040 tokens was embedded: xllamacpp 135M 1.39 GB (counted
+    1.61), 0.5B 3.37 GB (3.51); the patched native server 0.5B 1.42 GB (1.58). Prompts that llama-server keeps
+    in memory beside the cache (`--cache-ram`, up to 8 GiB) are not counted.
     """
-    header = read_header(path)
-    weights = path.stat().st_size * 1.1
-    cache = settings.context_tokens * header.kv_bytes_per_token
-    rows = settings.slots if settings.llama_server is not None else BATCH_TOKENS
-    logits = rows * header.vocabulary * 4 * 1.25
-    return int(weights + cache + logits) + OVERHEAD_BYTES
+    load = Load(settings.context_tokens, settings.slots, settings.kv_type, batch_tokens(settings))
+    try:
+        models = Models(read_size(path), read_size(draft) if draft else None, load.batch)
+    except ModelSizeUnknown:
+        return None
+    return models.plan(load, draft=draft is not None, gpu=False).bytes
+
+
+def batch_tokens(settings: Settings) -> int:
+    """Return how many tokens the server that is started computes at once."""
+    return BATCH_TOKENS if settings.llama_server is None else NATIVE_BATCH
 
 
 def memory_available() -> int:
@@ -234,13 +240,11 @@ def check_memory(settings: Settings, model: ModelFile) -> None:
     """
     if settings.gpu_device != "none":
         return
-    need, available = memory_needed(settings, model.path), memory_available()
-    if model.draft is not None:
-        need += memory_needed(settings, model.draft) - OVERHEAD_BYTES
-    if need <= available:
+    need, available = memory_needed(settings, model.path, model.draft), memory_available()
+    if need is None or need <= available:
         return
     size = model.path.stat().st_size
-    smaller = [m for m in CATALOGUE.values() if m.bytes < size and need - (size - m.bytes) * 1.1 <= available]
+    smaller = [m for m in CATALOGUE.values() if m.bytes < size and need - (size - m.bytes) <= available]
     if smaller:
         best = max(smaller, key=lambda m: m.bytes)
         advice = f"set MODEL={best.name} (`atlas models pull {best.name}`)"

@@ -197,7 +197,7 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "own.gguf"
     file.write_bytes(b"GGUF")
     settings = Settings(model_path=file)
-    monkeypatch.setattr("atlas.embedded.llama_server.memory_needed", lambda settings, path: 3e9)
+    monkeypatch.setattr("atlas.embedded.llama_server.memory_needed", lambda settings, path, draft=None: 3e9)
     monkeypatch.setattr("atlas.embedded.llama_server.memory_available", lambda: 4e9)
     assert doctor_machine.memory(settings, running=False).state == "ok"
     monkeypatch.setattr("atlas.embedded.llama_server.memory_available", lambda: 2e9)

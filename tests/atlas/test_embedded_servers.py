@@ -13,7 +13,8 @@ from embedded_bench import settings_for
 
 from atlas.config import Settings
 from atlas.embedded import executor_server, gguf, llama_server, redis_server
-from atlas.errors import ModelFileError, StartupError
+from atlas.errors import ModelFileError, ModelSizeUnknown, StartupError
+from atlas.model_size import PUBLISHED, ModelSize
 from atlas.models import ModelFile
 
 # ---------------------------------------------------------------- Redis
@@ -78,13 +79,12 @@ def test_too_little_memory_says_how_much_and_what_to_choose(
     large = tmp_path / "large.gguf"
     with large.open("wb") as file:
         file.truncate(9_000_000_000)
-    header = gguf.Header("llama", layers=40, kv_width=1024, vocabulary=150_000, context=40_960)
-    monkeypatch.setattr(llama_server, "read_header", lambda _: header)
-    monkeypatch.setattr(llama_server, "memory_available", lambda: 6_000_000_000)
+    monkeypatch.setattr(llama_server, "read_size", lambda _: PUBLISHED["qwen3-14b"])
+    monkeypatch.setattr(llama_server, "memory_available", lambda: 7_000_000_000)
     model = ModelFile(large, "0" * 64, "large")
     with pytest.raises(StartupError) as caught:
         llama_server.check_memory(Settings(), model)
-    assert "large needs about 14.4 GB of memory and 6.0 GB are free" in str(caught.value)
+    assert "large needs about 14.5 GB of memory and 7.0 GB are free" in str(caught.value)
     assert "set MODEL=qwen2.5-coder-1.5b" in str(caught.value)
     monkeypatch.setattr(llama_server, "memory_available", lambda: 1_000_000_000)
     with pytest.raises(StartupError, match=r"lower CONTEXT_TOKENS \(now 16384\)"):
@@ -92,24 +92,41 @@ def test_too_little_memory_says_how_much_and_what_to_choose(
     llama_server.check_memory(Settings(gpu_device=0), model)
 
 
+def test_memory_depends_on_the_server_the_cache_and_the_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_server, "read_size", lambda path: PUBLISHED[path.name])
+    large, small = Path("qwen3-14b"), Path("qwen3-0.6b")
+
+    def needed(settings: Settings, draft: Path | None = None) -> float:
+        return (llama_server.memory_needed(settings, large, draft) or 0) / 1e9
+
+    assert 14 < needed(Settings()) < 15
+    assert needed(Settings(llama_server=Path("/b"))) < 13, "logits of 512 tokens, not of 2048"
+    assert needed(Settings(kv_type="q8_0")) < needed(Settings()) - 1
+    assert needed(Settings(), small) > needed(Settings()) + 0.6
+
+
+def test_a_model_whose_memory_is_not_known_is_started_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(path: Path) -> ModelSize:
+        raise ModelSizeUnknown("recurrent")
+
+    monkeypatch.setattr(llama_server, "read_size", unknown)
+    monkeypatch.setattr(llama_server, "memory_available", lambda: 1)
+    model = ModelFile(Path("m.gguf"), "", "m")
+    assert llama_server.memory_needed(Settings(), model.path) is None
+    llama_server.check_memory(Settings(), model)
+
+
 def test_a_damaged_header_is_no_traceback(tmp_path: Path) -> None:
     for content in (b"", b"GGUF", b"GGUF" + b"\xff" * 100, b"nope" * 10):
         (tmp_path / "m.gguf").write_bytes(content)
         with pytest.raises(ModelFileError, match="header cannot be read"):
-            gguf.read_header(tmp_path / "m.gguf")
+            gguf.read_contents(tmp_path / "m.gguf")
 
 
 def test_without_xllamacpp_the_install_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(StartupError, match=r"pip install 'atlas\[embedded\]'.*build-llama-server\.sh"):
         llama_server.launch(Settings(data_dir=tmp_path), ModelFile(tmp_path / "m", "", "m"))
-
-
-@pytest.mark.integration
-def test_header_of_a_real_model(smol_model: ModelFile) -> None:
-    header = gguf.read_header(smol_model.path)
-    assert header == gguf.Header("llama", layers=30, kv_width=192, vocabulary=49_152, context=8192)
-    assert header.kv_bytes_per_token == 23_040
 
 
 @pytest.mark.integration
@@ -135,7 +152,7 @@ def test_a_gpu_that_is_not_there_stops_the_start(smol_model: ModelFile, tmp_path
 @pytest.mark.integration
 def test_a_model_that_cannot_be_loaded_quotes_the_log(smol_model: ModelFile, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
-    cut.write_bytes(smol_model.path.read_bytes()[:5_000_000])
+    cut.write_bytes(smol_model.path.read_bytes()[:-64])  # in its last tensor
     with pytest.raises(StartupError, match=r"llama (exited|was killed)[\s\S]*cut\.gguf"):
         llama_server.start(Settings(data_dir=tmp_path), ModelFile(cut, "0" * 64, "cut"))
 
