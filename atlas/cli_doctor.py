@@ -21,12 +21,17 @@ def doctor(
         typer.Option("--model", help="plan memory: GGUF file or catalogue name (else MODEL)", metavar="FILE"),
     ] = None,
     vram: Annotated[
-        float | None, typer.Option("--vram", min=0.5, help="plan for a GPU of so many GB", metavar="GB")
+        float | None,
+        typer.Option("--vram", min=0.5, max=100_000, help="plan for a GPU of so many GB", metavar="GB"),
     ] = None,
     ram: Annotated[
         float | None,
         typer.Option(
-            "--ram", min=0.5, help="plan for a CPU and so many GB (else what is free)", metavar="GB"
+            "--ram",
+            min=0.5,
+            max=100_000,
+            help="plan for a CPU and so many GB (else what is free)",
+            metavar="GB",
         ),
     ] = None,
     context: Annotated[

@@ -173,7 +173,7 @@ def _as_json(finding: Finding) -> dict[str, object]:
         "bytes": finding.plan.bytes,
         "parts": [dataclasses.asdict(part) for part in finding.plan.parts],
         "largest_contexts": [dict(zip(fields, row, strict=True)) for row in finding.largest],
-        "settings": dict(line.split("=", 1) for line in conf(finding)),
+        "settings": dict(line.split("=", 1) for line in conf(finding)) if finding.fits else {},
         "advice": finding.advice,
         "doubts": finding.model.size.doubts,
     }
