@@ -29,6 +29,9 @@ USUAL_SLOTS = 4
 CUDA_BYTES = 3 * GIB // 4  # context, kernels and workspaces of one process; reports say 0.5 to 0.8
 HEADROOM_BYTES = GIB // 2  # what the driver keeps of a card's nominal size, a screen, fragmentation
 PROCESS_BYTES = 256_000_000  # on the CPU: the server itself
+# Prompts that lost their slot to another, kept in the machine's memory. llama-server's own limit is 8 GiB,
+# which would fill a small machine for little: a task keeps its slot.
+OLD_PROMPTS_MIB = 256
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Models:
         if not gpu:
             parts += [
                 Part("logits", 4 * load.batch * model.vocabulary),
+                Part("old prompts", OLD_PROMPTS_MIB << 20),
                 Part("the server itself", PROCESS_BYTES),
             ]
             return Plan(load, draft, tuple(parts))

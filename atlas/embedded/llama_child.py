@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options.parallel,
         options.kv_unified,
     )
+    params.cache_ram_mib = options.cache_ram
     params.embedding = options.embeddings
     params.pooling_type = getattr(
         xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{options.pooling.upper()}"
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--alias", required=True)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
-    for count in ("--ctx-size", "--parallel", "--threads", "--threads-batch", "--gpu-layers"):
+    for count in ("--ctx-size", "--parallel", "--cache-ram", "--threads", "--threads-batch", "--gpu-layers"):
         parser.add_argument(count, type=int, required=True)
     for kind in ("--cache-type-k", "--cache-type-v", "--spec-draft-type-k", "--spec-draft-type-v"):
         parser.add_argument(kind, choices=KV_TYPES, default="f16")

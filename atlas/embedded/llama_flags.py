@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from atlas.config import Settings
+from atlas.memory_plan import OLD_PROMPTS_MIB
 from atlas.models import ModelFile
 
 ALL_LAYERS = 999
@@ -24,6 +25,7 @@ def flags(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port
         "--model", str(model.path), "--alias", model.name, "--host", host, "--port", str(port),
         "--ctx-size", str(settings.context_tokens), "--parallel", str(settings.slots), "--kv-unified",
         "--cache-type-k", settings.kv_type, "--cache-type-v", settings.kv_type,
+        "--cache-ram", str(OLD_PROMPTS_MIB),
         # One thread more than needed only spins; a prompt's batches do use every core.
         "--threads", str(settings.generation_threads), "--threads-batch", str(os.cpu_count() or 1),
         "--gpu-layers", str(0 if settings.gpu_device == "none" else ALL_LAYERS),

@@ -203,8 +203,8 @@ def memory_needed(settings: Settings, path: Path, draft: Path | None = None) -> 
     """Return the bytes the child may come to take, on the CPU; None where a model's header does not tell.
 
     Measured peaks with 16k context, after a text of 2040 tokens was embedded: xllamacpp 135M 1.39 GB (counted
-    1.61), 0.5B 3.37 GB (3.51); the patched native server 0.5B 1.42 GB (1.58). Prompts that llama-server keeps
-    in memory beside the cache (`--cache-ram`, up to 8 GiB) are not counted.
+    1.61), 0.5B 3.37 GB (3.51); the patched native server 0.5B 1.42 GB (1.58); each counted without the old
+    prompts that the server may come to keep.
     """
     load = Load(settings.context_tokens, settings.slots, settings.kv_type, batch_tokens(settings))
     try:

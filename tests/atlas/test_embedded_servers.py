@@ -84,7 +84,7 @@ def test_too_little_memory_says_how_much_and_what_to_choose(
     model = ModelFile(large, "0" * 64, "large")
     with pytest.raises(StartupError) as caught:
         llama_server.check_memory(Settings(), model)
-    assert "large needs about 14.5 GB of memory and 7.0 GB are free" in str(caught.value)
+    assert "large needs about 14.8 GB of memory and 7.0 GB are free" in str(caught.value)
     assert "set MODEL=qwen2.5-coder-1.5b" in str(caught.value)
     monkeypatch.setattr(llama_server, "memory_available", lambda: 1_000_000_000)
     with pytest.raises(StartupError, match=r"lower CONTEXT_TOKENS \(now 16384\)"):
