@@ -119,14 +119,12 @@ class LlamaClient:
         self,
         base_url: str,
         *,
-        api_key: str | None = None,
         idle_timeout_s: float = 600.0,
         patience_s: float = PATIENCE_S,
         tags: ThinkingTags = USUAL_TAGS,
     ) -> None:
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
             timeout=httpx.Timeout(idle_timeout_s, connect=5.0),
             # llama-server closes idle connections after 5 s; reusing one just then fails ("disconnected").
             limits=httpx.Limits(keepalive_expiry=2.0),

@@ -170,10 +170,3 @@ async def test_a_prompt_that_fits_by_its_length_is_not_tokenized(
     assert "/tokenize" not in server.paths, "500 bytes are 500 tokens at most"
     await sent(server, client, 707)
     assert "/tokenize" in server.paths
-
-
-async def test_a_call_says_who_asks_where_the_server_wants_a_key(server: Scripted) -> None:
-    client = LlamaClient(server.url, api_key="s3cret")
-    await client.complete(REQUEST)
-    assert all("authorization: bearer s3cret" in head.lower() for head in server.headers)
-    await client.aclose()
