@@ -89,7 +89,7 @@ def serving(
         try:
             yield f"http://127.0.0.1:{port}", process
         finally:
-            process.kill()
+            process.terminate()  # killed, it would leave its server behind
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
