@@ -12,8 +12,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-KV_TYPES = ("f16", "q8_0", "q4_0")
+from atlas.config import KvType
+
+KV_TYPES = get_args(KvType)
 BATCH_TOKENS = 2048  # the longest text /embedding takes, and the size of a prefill step
 
 

@@ -40,7 +40,7 @@ async def generate(
         text = messages("solve", problem)
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
-    tags = await server.thinking() if policy.thinking_tokens else None
+    tags = await server.thinking() if policy.thinking_tokens and task.pins.thinks else None
     prompt = await server.chat_prompt(text, thinking=tags is not None)
     left = _left_at_first(context)
     events: list[CandidateGenerated] = []

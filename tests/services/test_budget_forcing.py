@@ -314,6 +314,17 @@ async def test_a_model_that_does_not_think_is_asked_as_without_a_tier() -> None:
     assert one == other
 
 
+async def test_what_the_task_pinned_of_the_model_is_not_asked_again() -> None:
+    pins = PINS.model_copy(update={"thinks": False})
+    submitted = TaskSubmitted(problem=PROBLEM, policy=policy(), pins=pins, deadline_s=600)
+    llama = ThinkingLlama(thinker(300))
+    async with client(llama, USUAL_TAGS) as server:
+        server.thinking = None  # asking would fail
+        (event,) = await generate(direct(submitted, command(1)), server, command(1), 4)
+    assert event.candidate.thinking is None
+    assert len(llama.completions) == 1
+
+
 async def test_a_model_named_in_the_settings_thinks_in_its_own_tags() -> None:
     def other(prompt: str, seed: int) -> str:
         return ANSWER if "[/T]" in prompt else "hm " * 400 + "[/T]"
