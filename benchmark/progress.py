@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from benchmark.report import duration
 from benchmark.run_store import TaskRecord
+from benchmark.run_summary import duration
 
 COLOURS = {"passed": "green", "failed": "yellow", "error": "bold red"}
 

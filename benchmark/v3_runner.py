@@ -39,8 +39,8 @@ from atlas.policy import POLICIES, Policy, missing
 from benchmark import datasets
 from benchmark.conditions import chosen, lacks, lines, listing
 from benchmark.progress import RunProgress
-from benchmark.report import Report, report, table
 from benchmark.run_store import Configuration, RunStore, content_sha256
+from benchmark.run_summary import RunSummary, summarise, table
 from benchmark.scoring.grader import Grader
 from benchmark.solve import Grades, Solver
 from benchmark.tasks import Task
@@ -113,8 +113,8 @@ async def measure(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     grader: Grades | None = None,
-) -> Report:
-    """Run (or go on with) the run and return its report. `transport` and `grader` are for tests.
+) -> RunSummary:
+    """Run (or go on with) the run and return its summary. `transport` and `grader` are for tests.
 
     Raises:
         AtlasError: the run cannot begin or go on; what is done is kept.
@@ -162,7 +162,7 @@ async def measure(
                 done = [store.records[t.id] for t in tasks if t not in todo]
                 progress = stack.enter_context(RunProgress(console, len(tasks), done))
                 await _solve_all(todo, solver, progress, reached, options.concurrency)
-        result = report(store, [task.id for task in tasks])
+        result = summarise(store, [task.id for task in tasks])
         store.save_result(result.model_dump_json())
         return result
 

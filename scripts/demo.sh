@@ -13,7 +13,7 @@ case "${1:-}" in
         ;;
 esac
 
-ensure_venv embedded
+ensure_venv embedded,benchmark
 atlas models pull
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT

@@ -6,5 +6,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib/venv.sh
 
-ensure_venv embedded,dev
+ensure_venv embedded,benchmark,k8s,dev
 exec python -m pytest "$@"

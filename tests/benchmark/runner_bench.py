@@ -19,8 +19,8 @@ from atlas.checkers import Checker
 from atlas.config import Settings
 from atlas.contracts import Verdict
 from atlas.embedded import own_stack
-from benchmark.report import Report
 from benchmark.run_store import TaskRecord
+from benchmark.run_summary import RunSummary
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
 from benchmark.v3_runner import Options, measure, parse
@@ -97,7 +97,7 @@ def run(
     scripted: ScriptedGateway,
     grader: FakeGrader | None = None,
     log: io.StringIO | None = None,
-) -> Report:
+) -> RunSummary:
     console = Console(file=log or io.StringIO(), width=200)
     return asyncio.run(
         measure(options, Settings(), console, transport=scripted.transport(), grader=grader or FakeGrader())

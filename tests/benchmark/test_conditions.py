@@ -14,7 +14,7 @@ from runner_bench import four_problems, hasten, options_for, run, two_is_wrong
 from atlas.policy import POLICIES, Part, Policy
 from benchmark import v3_runner
 from benchmark.conditions import Conditions, lacks, listing
-from benchmark.report import table
+from benchmark.run_summary import table
 from benchmark.v3_runner import Options
 from tests.support.scripted_gateway import ScriptedGateway
 

@@ -14,7 +14,7 @@ from benchmark.run_store import RunStore, TaskRecord
 from benchmark.statistics import wilson_interval
 
 
-class Report(Contract):
+class RunSummary(Contract):
     """The result of a run, as its last line of JSON says it.
 
     `missing` names the parts of the condition that it ran without. `n` counts tasks with a result (passed +
@@ -51,7 +51,7 @@ class Report(Contract):
     timed: int
 
 
-def report(store: RunStore, tasks: Iterable[str]) -> Report:
+def summarise(store: RunStore, tasks: Iterable[str]) -> RunSummary:
     """Sum up the records of these tasks."""
     records = [store.records[task] for task in tasks if task in store.records]
     graded = [record for record in records if record.outcome != "error"]
@@ -67,7 +67,7 @@ def report(store: RunStore, tasks: Iterable[str]) -> Report:
         solving_s,
     )
     low_high = wilson_interval(passed, len(graded)) if graded else None
-    return Report(
+    return RunSummary(
         dataset=store.configuration.dataset,
         condition=store.configuration.condition,
         missing=_missing(store),
@@ -101,7 +101,7 @@ def _missing(store: RunStore) -> tuple[Part, ...]:
     return missing(store.policy, store.pins.lens_weights, thinks=store.pins.thinks)
 
 
-def table(result: Report) -> Table:
+def table(result: RunSummary) -> Table:
     """Draw the report."""
     drawn = Table(
         title=f"{result.dataset} / {result.condition} / {result.model or 'no model'} / seed {result.seed}",
@@ -114,7 +114,7 @@ def table(result: Report) -> Table:
     return drawn
 
 
-def _rows(result: Report) -> Iterable[tuple[str, str]]:
+def _rows(result: RunSummary) -> Iterable[tuple[str, str]]:
     yield "tasks graded (n)", str(result.n)
     yield "passed", str(result.passed)
     if result.interval:
