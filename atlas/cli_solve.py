@@ -106,7 +106,7 @@ def solve(
         seed=seed,
         deadline_s=deadline,
     )
-    view = run(_solved(settings_of(config), request, target, config))
+    view = run(_solved(settings_of(config), request, target))
     _show(view, as_json)
     if code := exit_code(view):
         raise typer.Exit(code)
@@ -137,13 +137,11 @@ def _show(view: TaskView, as_json: bool) -> None:
     stderr().print(epilogue(view), style="green" if good else "yellow", markup=False)
 
 
-async def _solved(
-    settings: Settings, request: SubmitRequest, target: str | None, config: Path | None
-) -> TaskView:
+async def _solved(settings: Settings, request: SubmitRequest, target: str | None) -> TaskView:
     from atlas.embedded.own_stack import reach
 
     console = stderr()
-    async with reach(settings, console, target=target, config=config) as stack:
+    async with reach(settings, console, target=target) as stack:
         task = await _submitted(stack.gateway, request)
         try:
             return await _watched(stack, task)

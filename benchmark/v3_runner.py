@@ -145,7 +145,6 @@ async def measure(
                         settings,
                         console,
                         target=options.target,
-                        config=options.config,
                         before_start=lambda: chosen(options.condition, POLICIES.values()),
                         transport=transport,
                     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
+import random
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +56,6 @@ async def reach(
     console: Console,
     *,
     target: str | None = None,
-    config: Path | None = None,
     before_start: Callable[[], object] = lambda: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Stack]:
@@ -79,24 +81,64 @@ async def reach(
             yield Stack(gateway)
             return
         before_start()
-        child = _start(settings, config)
-        console.print(
-            f"no gateway answers at {gateway.url}: starting the stack for this run (log: {child.log_path})",
-            markup=False,
-            highlight=False,
-        )
-        try:
-            ours = await _ready(gateway, console, child, START_S)
-            yield Stack(gateway, child if ours else None)
-        finally:
-            await asyncio.to_thread(child.stop, STOP_S)
+        async with _running(settings, gateway, console, f"no gateway answers at {gateway.url}: ") as stack:
+            yield stack
 
 
-def _start(settings: Settings, config: Path | None) -> Child:
+@asynccontextmanager
+async def private(settings: Settings, console: Console) -> AsyncIterator[Stack]:
+    """Start a stack of these settings on ports of its own, whatever else runs here, and stop it at the end.
+
+    Enter it in the main thread, as `reach`.
+
+    Raises:
+        StartupError: it cannot start; its DATA_DIR is another stack's, for one.
+    """
+    settings = settings.model_copy(update={"port": free_ports(), "host": "127.0.0.1", "api_key": None})
+    async with (
+        Gateway(settings.gateway_url) as gateway,
+        _running(settings, gateway, console) as stack,
+    ):
+        yield stack
+
+
+def free_ports(n: int = 5) -> int:
+    """Return the first of `n` ports in a row that nobody listens on, now.
+
+    Raises:
+        StartupError: there are none.
+    """
+    # Below the ports that the kernel gives to connections (32768 and on): none is taken by chance.
+    for first in random.sample(range(20_000, 32_000, n), 200):
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + n):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+    raise StartupError(f"no {n} free ports in a row on this machine")
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, gateway: Gateway, console: Console, why: str = ""
+) -> AsyncIterator[Stack]:
+    # The settings as variables: whatever atlas.conf or key this process read, the stack has the same.
     command = [sys.executable, "-m", "atlas.cli", "up", "--pull"]
-    if config is not None:
-        command += ["--config", str(config.resolve())]
-    return Child.spawn("atlas-up", command, settings.run_dir)
+    environment = os.environ | settings.as_environment()
+    child = Child.spawn("atlas-up", command, settings.run_dir, env=environment)
+    console.print(
+        f"{why}starting the stack for this run (log: {child.log_path})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    try:
+        ours = await _ready(gateway, console, child, START_S)
+        yield Stack(gateway, child if ours else None)
+    finally:
+        await asyncio.to_thread(child.stop, STOP_S)
 
 
 async def _ready(gateway: Gateway, console: Console, child: Child | None, patience_s: float) -> bool:

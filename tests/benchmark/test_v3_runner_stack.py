@@ -16,7 +16,7 @@ from runner_bench import FakeGrader, four_problems, hasten, options_for, run, tw
 
 from atlas import client
 from atlas.checkers import Checker
-from atlas.config import Settings
+from atlas.config import Settings, load
 from atlas.embedded import own_stack
 from atlas.errors import BadInput, StartupError
 from benchmark.scoring.grader import Grade
@@ -36,9 +36,11 @@ def test_a_stack_that_cannot_start_is_quoted(
     """Without --target and gateway the stack is started: here by a command that fails."""
     spawn = own_stack.Child.spawn
     command: list[str] = []
+    environment: dict[str, str] = {}
 
-    def failing(name: str, argv: list[str], run_dir: Path) -> object:
+    def failing(name: str, argv: list[str], run_dir: Path, env: dict[str, str]) -> object:
         command.extend(argv)
+        environment.update(env)
         return spawn(name, [sys.executable, "-c", "print('no GPU here'); raise SystemExit(3)"], run_dir)
 
     monkeypatch.setattr(own_stack.Child, "spawn", failing)
@@ -48,7 +50,8 @@ def test_a_stack_that_cannot_start_is_quoted(
         StartupError, match=r"(?s)the stack did not start: atlas-up exited with 3.*no GPU here"
     ):
         asyncio.run(measure(options, settings, Console(file=io.StringIO()), grader=FakeGrader()))
-    assert command[1:] == ["-m", "atlas.cli", "up", "--pull", "--config", str(tmp_path / "atlas.conf")]
+    assert command[1:] == ["-m", "atlas.cli", "up", "--pull"]
+    assert load(environ=environment) == settings
     with pytest.raises(BadInput, match="no policy 'Z'"):
         asyncio.run(measure(replace(options, condition="Z"), settings, Console(file=io.StringIO())))
 
@@ -58,7 +61,7 @@ def test_a_stack_begun_by_another_at_the_same_time_is_used(
 ) -> None:
     spawn = own_stack.Child.spawn
 
-    def failing(name: str, argv: list[str], run_dir: Path) -> object:
+    def failing(name: str, argv: list[str], run_dir: Path, **_: object) -> object:
         child = spawn(name, [sys.executable, "-c", "raise SystemExit('another stack')"], run_dir)
         child.popen.wait()
         return child
