@@ -152,7 +152,7 @@ def task(row: Row) -> Task:
         title=title,
         platform=platform,
         difficulty=row.text("difficulty", optional=True),
-        date=_date(row),
+        date=contest_date(row),
         problem=problem,
         hidden=HiddenTests(hidden),
     )
@@ -183,7 +183,12 @@ def _limits(platform: str, metadata: dict[str, object]) -> dict[str, object]:
     return limits | {name: metadata[name] for name in Limits.model_fields if name in metadata}
 
 
-def _date(row: Row) -> date | None:
+def contest_date(row: Row) -> date | None:
+    """The day of the task's contest; None where the row does not say.
+
+    Raises:
+        BadInput: it is not an ISO date.
+    """
     text = row.text("contest_date", optional=True)
     if not text:
         return None

@@ -268,7 +268,7 @@ def test_limit_and_seed(tmp_path: Path) -> None:
 def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
     write(tmp_path / "mine.jsonl", stdin_row())
     with pytest.raises(BadInput, match="bundled"):
-        load("humaneval")
+        load("humanevil")
     with pytest.raises(BadInput, match=r"mine\.jsonl"):
         load(tmp_path / "yours.jsonl")
     with pytest.raises(BadInput, match=r"mine\.jsonl"):
