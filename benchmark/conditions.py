@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from pydantic import Field, JsonValue, ValidationError
+
 from atlas.contracts import Contract
 from atlas.errors import BadInput
 from atlas.policy import POLICIES, SUMMARIES, Part, Policy, missing
@@ -23,6 +25,29 @@ class Conditions(Contract):
     """What `--list-conditions --json` prints."""
 
     conditions: tuple[Condition, ...]
+
+
+class Variant(Contract):
+    """What a run measures: the policy of a name, with some of its fields changed; `name` is the run's own."""
+
+    name: str = Field(min_length=1, max_length=40)
+    policy: str
+    changes: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def policy_among(self, policies: Iterable[Policy], seed: int) -> Policy:
+        """Return the policy to measure, with this seed.
+
+        Raises:
+            BadInput: there is none of that name, or it has no such field, or not that value for it.
+        """
+        base = chosen(self.policy, policies)
+        changed = base.model_dump(mode="json") | self.changes | {"name": self.name, "seed": seed}
+        try:
+            return Policy.model_validate(changed)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BadInput(f"condition '{self.name}': {where}: {first['msg']}") from error
 
 
 def listing() -> Conditions:

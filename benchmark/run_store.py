@@ -10,11 +10,11 @@ Files are written beside their place, synced and renamed; a task's record comes 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -90,11 +90,15 @@ class TaskRecord(Contract):
 
     `error` outcomes say why in `error` and where in `cause`; they are no results, and a resume tries again.
     `watched`: this runner saw the task from its submission to its end, so that the task's own clock holds no
-    time in which nobody worked. Times are seconds since 1970.
+    time in which nobody worked. Times are seconds since 1970. `platform`, `difficulty` and `date`: what the
+    data say of the task.
     """
 
     task: str
     outcome: Outcome
+    platform: str = ""
+    difficulty: str = ""
+    date: datetime.date | None = None
     attempt: int = Field(ge=1)
     error: str | None = None
     cause: Cause | None = None
@@ -172,7 +176,7 @@ class RunStore:
             Conflict: it is another.
         """
         if self._file is None:
-            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
             file = RunFile(
                 run_id=self.run_id,
                 created_at=now,

@@ -59,6 +59,9 @@ class Solver:
             return TaskRecord.model_validate(
                 {
                     "task": task.id,
+                    "platform": task.platform,
+                    "difficulty": task.difficulty,
+                    "date": task.date,
                     "outcome": outcome,
                     "attempt": attempt,
                     "started_at": started,

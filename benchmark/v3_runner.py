@@ -18,32 +18,31 @@ if __name__ == "__main__" and not __package__:
     sys.path[:] = [str(_here.parent), *(p for p in sys.path if Path(p or ".").resolve() != _here)]
 
 import argparse
-import asyncio
 import re
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 from rich.console import Console
 
 from atlas.cancellation import Interrupted, run_interruptible
 from atlas.config import Settings, load
-from atlas.embedded.own_stack import Stack, reach
+from atlas.embedded.own_stack import reach
 from atlas.errors import AtlasError, InfrastructureError, StartupError
-from atlas.policy import POLICIES, Policy, missing
+from atlas.policy import POLICIES
 from benchmark import datasets
-from benchmark.conditions import chosen, lacks, lines, listing
+from benchmark.conditions import Variant, lines, listing
+from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
-from benchmark.run_store import Configuration, RunStore, content_sha256
+from benchmark.run_store import RunStore
 from benchmark.run_summary import RunSummary, summarise, table
 from benchmark.scoring.grader import Grader
-from benchmark.solve import Grades, Solver
-from benchmark.tasks import Task
+from benchmark.solve import Grades
 
 T = TypeVar("T")
 COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
@@ -106,7 +105,7 @@ def parse(argv: Sequence[str]) -> Options:
     return Options(**vars(read))
 
 
-async def measure(
+async def run_benchmark(
     options: Options,
     settings: Settings,
     console: Console,
@@ -120,17 +119,10 @@ async def measure(
         AtlasError: the run cannot begin or go on; what is done is kept.
     """
     tasks = datasets.load(options.dataset, options.limit)
-    configuration = Configuration(
-        dataset=_label(options.dataset),
-        dataset_sha256=content_sha256(tasks),
-        tasks=len(tasks),
-        limit=options.limit,
-        condition=options.condition,
-        seed=options.seed,
-        grader="official",
-    )
+    variant = _variant(options)
+    asked = configuration(_label(options.dataset), tasks, variant.name, options.seed, options.limit)
     runs = options.runs_dir or settings.data_dir / "runs"
-    with RunStore((runs / options.run_id).absolute(), configuration) as store:
+    with RunStore((runs / options.run_id).absolute(), asked) as store:
         todo = store.unfinished(tasks)
         console.print(
             f"run {store.run_id}: {len(tasks) - len(todo)} of {len(tasks)} tasks done ({store.directory})",
@@ -139,53 +131,25 @@ async def measure(
             soft_wrap=True,
         )
         if todo:
-            async with AsyncExitStack() as stack:
-                reached = await stack.enter_async_context(
+            async with AsyncExitStack() as held:
+                stack = await held.enter_async_context(
                     reach(
                         settings,
                         console,
                         target=options.target,
-                        before_start=lambda: chosen(options.condition, POLICIES.values()),
+                        before_start=lambda: variant.policy_among(POLICIES.values(), options.seed),
                         transport=transport,
                     )
                 )
-                policy = _measured(options, await reached.gateway.policies())
-                store.bind_policy(policy)
-                if lacking := lacks(missing(policy)):
-                    said = f"{policy.name} runs without a part of it: {lacking}"
-                    console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if grader is None:
-                    isolation = settings.sandbox_isolation
-                    grader = await stack.enter_async_context(Grader(isolation=isolation))
-                solver = Solver(reached.gateway, grader, store, policy)
+                    grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
                 done = [store.records[t.id] for t in tasks if t not in todo]
-                progress = stack.enter_context(RunProgress(console, len(tasks), done))
-                await _solve_all(todo, solver, progress, reached, options.concurrency)
+                progress = held.enter_context(RunProgress(console, len(tasks), done))
+                bench = Bench(stack, grader, console, options.concurrency)
+                await measure(store, tasks, variant, bench, progress)
         result = summarise(store, [task.id for task in tasks])
         store.save_result(result.model_dump_json())
         return result
-
-
-async def _solve_all(
-    tasks: Sequence[Task], solver: Solver, progress: RunProgress, stack: Stack, concurrency: int
-) -> None:
-    waiting = iter(tasks)
-
-    async def work() -> None:
-        for task in waiting:
-            progress.done(await solver.solve(task))
-
-    workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, len(tasks)))]
-    all_done = asyncio.gather(*workers)
-    watcher = asyncio.ensure_future(stack.ended())
-    either: set[asyncio.Future[Any]] = {all_done, watcher}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        await (all_done if all_done.done() else watcher)
-    finally:
-        for each in (*workers, watcher):
-            each.cancel()
-        await asyncio.gather(*workers, watcher, all_done, return_exceptions=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     again = f"go on with:  {_again(argv, options.run_id)}"
     try:
         settings = load(options.config)
-        result = run_interruptible(measure(options, settings, err))
+        result = run_interruptible(run_benchmark(options, settings, err))
     except AtlasError as error:
         err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
         if isinstance(error, (InfrastructureError, StartupError)):
@@ -216,16 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return WITH_ERRORS if result.errors else COMPLETE
 
 
-def _measured(options: Options, policies: Iterable[Policy]) -> Policy:
-    """Return the policy to measure: the named one with the run's seed and budget.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
-    policy = chosen(options.condition, policies).model_copy(update={"seed": options.seed})
-    if options.token_budget is not None:
-        policy = policy.model_copy(update={"token_budget": options.token_budget})
-    return policy
+def _variant(options: Options) -> Variant:
+    budget = {} if options.token_budget is None else {"token_budget": options.token_budget}
+    return Variant(name=options.condition, policy=options.condition, changes=budget)
 
 
 def _label(dataset: str) -> str:

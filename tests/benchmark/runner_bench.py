@@ -23,7 +23,7 @@ from benchmark.run_store import TaskRecord
 from benchmark.run_summary import RunSummary
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
-from benchmark.v3_runner import Options, measure, parse
+from benchmark.v3_runner import Options, parse, run_benchmark
 from tests.support.scripted_gateway import BROKEN, RIGHT, ScriptedGateway, ended
 
 CANARIES = ("CANARY-IN-31337", "CANARY-OUT-73313")
@@ -100,7 +100,9 @@ def run(
 ) -> RunSummary:
     console = Console(file=log or io.StringIO(), width=200)
     return asyncio.run(
-        measure(options, Settings(), console, transport=scripted.transport(), grader=grader or FakeGrader())
+        run_benchmark(
+            options, Settings(), console, transport=scripted.transport(), grader=grader or FakeGrader()
+        )
     )
 
 

@@ -21,7 +21,7 @@ from atlas.embedded import own_stack
 from atlas.errors import BadInput, StartupError
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
-from benchmark.v3_runner import Options, measure, parse
+from benchmark.v3_runner import Options, parse, run_benchmark
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 
 hasty = pytest.fixture(autouse=True)(hasten)
@@ -49,11 +49,11 @@ def test_a_stack_that_cannot_start_is_quoted(
     with pytest.raises(
         StartupError, match=r"(?s)the stack did not start: atlas-up exited with 3.*no GPU here"
     ):
-        asyncio.run(measure(options, settings, Console(file=io.StringIO()), grader=FakeGrader()))
+        asyncio.run(run_benchmark(options, settings, Console(file=io.StringIO()), grader=FakeGrader()))
     assert command[1:] == ["-m", "atlas.cli", "up", "--pull"]
     assert load(environ=environment) == settings
     with pytest.raises(BadInput, match="no policy 'Z'"):
-        asyncio.run(measure(replace(options, condition="Z"), settings, Console(file=io.StringIO())))
+        asyncio.run(run_benchmark(replace(options, condition="Z"), settings, Console(file=io.StringIO())))
 
 
 def test_a_stack_begun_by_another_at_the_same_time_is_used(
@@ -80,7 +80,7 @@ def test_a_stack_begun_by_another_at_the_same_time_is_used(
     settings = Settings(data_dir=tmp_path)
     settings.run_dir.mkdir()
     console = Console(file=io.StringIO())
-    work = measure(
+    work = run_benchmark(
         replace(options, target=None),
         settings,
         console,

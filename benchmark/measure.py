@@ -1,0 +1,91 @@
+"""One condition on tasks: each through a gateway, graded here, kept in a run directory.
+
+`v3_runner` measures one condition so, `ablation` one after another on the same stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from atlas.embedded.own_stack import Stack
+from atlas.policy import missing
+from benchmark.conditions import Variant, lacks
+from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256
+from benchmark.solve import Grades, Solver
+from benchmark.tasks import Task
+
+
+class Progress(Protocol):
+    """Who is told of a run's tasks as they end."""
+
+    def done(self, record: TaskRecord) -> None:
+        """Hear of a task's outcome."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run needs beside its tasks: the stack, who grades, and how many tasks are in flight at most."""
+
+    stack: Stack
+    grader: Grades
+    console: Console
+    concurrency: int = 1
+
+
+def configuration(
+    dataset: str, tasks: Sequence[Task], condition: str, seed: int, limit: int | None = None
+) -> Configuration:
+    """Return what a run directory must match to be gone on with."""
+    return Configuration(
+        dataset=dataset,
+        dataset_sha256=content_sha256(tasks),
+        tasks=len(tasks),
+        limit=limit,
+        condition=condition,
+        seed=seed,
+        grader="official",
+    )
+
+
+async def measure(
+    store: RunStore, tasks: Sequence[Task], variant: Variant, bench: Bench, progress: Progress
+) -> None:
+    """Give every unfinished task of the run a result, or an `error`.
+
+    Raises:
+        BadInput: the gateway has no such policy, or the variant changes it to what is none.
+        Conflict: the run was begun with another policy or stack.
+        AtlasError: the run cannot go on; what is done is kept.
+    """
+    policy = variant.policy_among(await bench.stack.gateway.policies(), store.configuration.seed)
+    store.bind_policy(policy)
+    if lacking := lacks(missing(policy)):
+        said = f"{variant.name} runs without a part of it: {lacking}"
+        bench.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    solver = Solver(bench.stack.gateway, bench.grader, store, policy)
+    await _solve_all(store.unfinished(tasks), solver, progress, bench)
+
+
+async def _solve_all(tasks: Sequence[Task], solver: Solver, progress: Progress, bench: Bench) -> None:
+    waiting = iter(tasks)
+
+    async def work() -> None:
+        for task in waiting:
+            progress.done(await solver.solve(task))
+
+    workers = [asyncio.ensure_future(work()) for _ in range(min(bench.concurrency, len(tasks)))]
+    all_done = asyncio.gather(*workers)
+    watcher = asyncio.ensure_future(bench.stack.ended())
+    either: set[asyncio.Future[Any]] = {all_done, watcher}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await (all_done if all_done.done() else watcher)
+    finally:
+        for each in (*workers, watcher):
+            each.cancel()
+        await asyncio.gather(*workers, watcher, all_done, return_exceptions=True)
