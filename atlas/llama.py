@@ -9,6 +9,8 @@ to it, which `return_progress` makes it do after each batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -22,6 +24,7 @@ from atlas.errors import ModelServerError
 from atlas.events import Choice
 from atlas.llama_stream import PATH as COMPLETION
 from atlas.llama_stream import Drawing, foreign
+from atlas.model_facts import DIALOGUE, ONE_TURN, ModelFacts, Rendering
 from atlas.span_embedding import SPAN_VERSION, Pooling, TextEmbedding
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 
@@ -161,6 +164,22 @@ class LlamaClient:
                 span_n_embd=span["n_embd"] if span and span["version"] == SPAN_VERSION else None,
                 pools="pooling_per_request" in props,
             )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise foreign("/props", error) from error
+
+    async def model_facts(self, thinking_tags: str = "") -> ModelFacts:
+        """Return what the server says of its model, and what its template makes of two conversations.
+
+        A template that refuses one of them (some take no system message) is shown without it.
+        """
+        props = await self._json("GET", "/props")
+        rendered: list[Rendering] = []
+        for messages in (ONE_TURN, DIALOGUE):
+            with contextlib.suppress(ModelServerError):
+                prompt = await self._render(messages, False)
+                rendered.append(Rendering(messages=messages, prompt=prompt))
+        try:
+            return ModelFacts.of(props, tuple(rendered), time.time(), thinking_tags)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise foreign("/props", error) from error
 

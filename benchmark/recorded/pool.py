@@ -1,0 +1,129 @@
+"""A pool of samples that several runs share: what one has drawn, the next finds there.
+
+    async with SamplePool(directory, llama_url) as pool:
+        ...  # runs with LLAMA_URL=pool.url
+
+The directory holds `completions.sqlite` and `model.json`: one model's completions, of one llama-server's
+build and context. Runs may share it one after the other or at the same time through one `SamplePool`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import ValidationError
+
+from atlas.errors import Conflict, InfrastructureError
+from atlas.files import take_lock
+from atlas.llama import LlamaClient
+from atlas.model_facts import ModelFacts
+from benchmark.recorded.completions import CompletionStore
+from benchmark.recorded.model_app import Counts, recording
+from benchmark.recorded.serving import served
+from benchmark.recorded.upstream import Upstream
+from benchmark.run_store import write_atomic
+
+COMPLETIONS, MODEL = "completions.sqlite", "model.json"
+# What changes what is drawn. The time of asking, and settings of the stack, do not.
+SAME = ("model", "chat_template", "context_tokens", "slots", "span_n_embd", "build", "quantization")
+
+
+class SamplePool:
+    """An async context manager; `url` is a model server that draws from `upstream_url` what it has not yet.
+
+    Raises (from `async with`):
+        Conflict: the pool is another model's, or in use by another process.
+        ModelServerError: the upstream does not answer.
+        InfrastructureError: the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path, upstream_url: str) -> None:
+        self.directory = directory
+        self.url = ""
+        self.counts = Counts()
+        self._upstream_url = upstream_url
+        self._upstream: Upstream | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def drawn(self) -> int:
+        """Choices that the upstream was asked for, so far."""
+        return self._upstream.drawn if self._upstream else 0
+
+    @property
+    def recorded(self) -> int:
+        """Choices that were answered from the pool, so far."""
+        return self.counts.recorded
+
+    async def __aenter__(self) -> SamplePool:
+        async with AsyncExitStack() as stack:
+            self._take_directory(stack)
+            client = LlamaClient(self._upstream_url)
+            stack.push_async_callback(client.aclose)
+            facts, model = await client.facts(), await client.model_facts()
+            bind_model(self.directory, model)
+            store = CompletionStore(self.directory / COMPLETIONS)
+            stack.callback(store.close)
+            self._upstream = Upstream(self._upstream_url, store, facts)
+            stack.push_async_callback(self._upstream.aclose)
+            app = recording(store, self._upstream, facts.model, self.counts)
+            self.url = await stack.enter_async_context(served(app))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def _take_directory(self, stack: AsyncExitStack) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = take_lock(self.directory / ".lock")
+        except BlockingIOError:
+            raise Conflict(f"another program draws into the pool {self.directory}") from None
+        except OSError as error:
+            raise InfrastructureError(f"cannot write to {self.directory}: {error.strerror}") from error
+        stack.callback(os.close, lock)
+
+
+def bind_model(directory: Path, facts: ModelFacts) -> None:
+    """Note the model of a directory, or see that it is the one it has.
+
+    Raises:
+        Conflict: it is another.
+        InfrastructureError: `model.json` cannot be read or written.
+    """
+    known = read_model(directory)
+    if known is None:
+        try:
+            write_atomic(directory / MODEL, facts.model_dump_json(indent=1) + "\n")
+        except OSError as error:
+            raise InfrastructureError(f"cannot write {directory / MODEL}: {error.strerror}") from error
+        return
+    differ = [name for name in SAME if getattr(known, name) != getattr(facts, name)]
+    if differ:
+        told = "; ".join(f"{name} was {_told(known, name)}, is {_told(facts, name)}" for name in differ)
+        raise Conflict(f"{directory} was drawn from another model server: {told}")
+
+
+def read_model(directory: Path) -> ModelFacts | None:
+    """Return the facts in a directory's `model.json`; None if there is none.
+
+    Raises:
+        InfrastructureError: it cannot be read.
+    """
+    path = directory / MODEL
+    try:
+        return ModelFacts.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise InfrastructureError(f"cannot read {path}: {str(error)[:300]}") from error
+
+
+def _told(facts: ModelFacts, name: str) -> str:
+    return repr(getattr(facts, name))[:60]
