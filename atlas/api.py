@@ -37,6 +37,7 @@ class CommandFailure(Contract):
 class TaskView(Contract):
     """`GET /v1/tasks/{id}`: where a task is, and in the end its one program with the evidence.
 
+    `program` is the letter chosen where the problem is multiple choice (evidence basis `majority_vote`).
     `seconds` runs from submission to the end (or the last event); `model_s` and `executor_s` are the parts
     of it spent inside llama-server (its own timings) and the sandbox executor.
     """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from atlas.choice import letter
 from atlas.contracts import MAX_CODE_CHARS, Candidate, Perspective, Problem, SamplingParams, Thinking
 from atlas.events import Choice
-from atlas.extract import program
+from atlas.extract import name_of, program, program_of_steps
 
 
 def candidate(
@@ -21,8 +22,8 @@ def candidate(
     perspective: Perspective | None = None,
     thinking: Thinking | None = None,
 ) -> Candidate:
-    """Return the candidate a completion holds; `code` is None if there is no program, or one too long."""
-    code = program(choice.text, problem.entry_point)
+    """Return the candidate a completion holds; `code` is None if there is no answer, or one too long."""
+    code = handed_in(choice.text, problem)
     return Candidate(
         id=id,
         origin=origin,
@@ -35,3 +36,13 @@ def candidate(
         thinking=thinking,
         logprob=choice.logprob,
     )
+
+
+def handed_in(answer: str, problem: Problem) -> str | None:
+    """Return what an answer of the model hands in for a problem: a program, or the letter of a choice."""
+    if problem.kind == "choice":
+        return letter(answer, len(problem.choices))
+    if problem.kind == "steps":
+        names = [name_of(step.header) for step in problem.steps if not step.given]
+        return program_of_steps(answer, [name for name in names if name])
+    return program(answer, problem.entry_point)

@@ -73,7 +73,7 @@ def solve(
     target: TargetOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Solve a problem and print the program, nothing else, on standard output.
+    """Solve a problem and print the program (of a multiple choice the letter) alone on standard output.
 
     FILE is a statement in plain text or Markdown, or JSON: a problem, as in {"statement": "..."}, or a
     whole request, as in {"problem": {...}, "policy": "full"}; docs/API.md has all their fields. A terminal
@@ -88,7 +88,7 @@ def solve(
       echo 'Print the sum of two integers read from one line.' | atlas solve -
 
     Exit codes:
-      0    a program that passed every public example, or there were none
+      0    a program that passed every public example, or there were none; a letter that was voted for
       1    the stack failed, or cannot be reached
       2    wrong usage or settings
       3    the task ended without a program
@@ -116,7 +116,8 @@ def exit_code(view: TaskView) -> int:
     """Return what a task's end means to a shell."""
     if view.program is None or view.evidence is None:
         return TROUBLE if view.infrastructure else NO_PROGRAM
-    return 0 if view.evidence.basis in ("passed_public_examples", "no_public_examples") else NOT_PASSING
+    good = ("passed_public_examples", "no_public_examples", "majority_vote")
+    return 0 if view.evidence.basis in good else NOT_PASSING
 
 
 def _pairs(files: list[str]) -> list[tuple[Path, Path]]:

@@ -16,6 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_STATEMENT_CHARS = 64_000
 MAX_CODE_CHARS = 64_000
 OUTPUT_KEPT_CHARS = 4_096
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MIN_CHOICES = 2
+# Fields that mean nothing to a kind of problem: setting one is a mistake that is better told than ignored.
+ALIEN: dict[str, tuple[str, ...]] = {
+    "stdin": ("choices", "steps"),
+    "function": ("choices", "steps"),
+    "choice": ("steps", "examples", "entry_point", "starter_code"),
+    "steps": ("choices", "examples", "entry_point"),
+}
 
 
 class Contract(BaseModel):
@@ -46,11 +55,26 @@ class Limits(Contract):
     output_kb: int = Field(default=1024, ge=1, le=16_384)
 
 
-class Problem(Contract):
-    """A programming problem as its solver may see it. There is no field for a hidden test.
+class Step(Contract):
+    """One sub-problem of a `steps` problem: a function (or class) to define.
 
-    `entry_point` names the function (or the method of `class Solution`) of a `function` problem.
-    The kinds `choice` (multiple choice) and `steps` (SciCode) are reserved and refused for now.
+    `header` is its signature, with the docstring if there is one. `given` is code of the step that is handed
+    out rather than asked for (SciCode has three such steps): it is there when the program runs.
+    """
+
+    description: str = Field(min_length=1, max_length=MAX_STATEMENT_CHARS)
+    header: str = Field(min_length=1, max_length=16_000)
+    background: str = Field(default="", max_length=MAX_STATEMENT_CHARS)
+    given: str = Field(default="", max_length=16_000)
+
+
+class Problem(Contract):
+    """A problem as its solver may see it. There is no field for a hidden test.
+
+    What is handed back is a program: one that reads standard input (`stdin`), defines the function or the
+    method of `class Solution` that `entry_point` names (`function`), or defines what every one of `steps`
+    asks for, in their order (`steps`). For a multiple-choice question (`choice`) it is the letter of one of
+    the `choices`, A for the first. Only `stdin` and `function` problems have public examples.
     """
 
     title: str = Field(default="", max_length=500)
@@ -59,14 +83,23 @@ class Problem(Contract):
     starter_code: str = Field(default="", max_length=16_000)
     entry_point: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     examples: tuple[Example, ...] = Field(default=(), max_length=50)
+    choices: tuple[Annotated[str, Field(min_length=1, max_length=8_000)], ...] = Field(
+        default=(), max_length=len(LETTERS)
+    )
+    steps: tuple[Step, ...] = Field(default=(), max_length=50)
     limits: Limits = Limits()
 
     @model_validator(mode="after")
-    def _kind_is_served(self) -> Problem:
-        if self.kind in ("choice", "steps"):
-            raise ValueError(f"problem kind '{self.kind}' is reserved; use 'stdin' or 'function'")
+    def _fits_its_kind(self) -> Problem:
         if self.kind == "function" and not self.entry_point:
             raise ValueError("a 'function' problem needs entry_point: the name of the function to call")
+        if self.kind == "choice" and len(self.choices) < MIN_CHOICES:
+            raise ValueError(f"a 'choice' problem needs at least {MIN_CHOICES} choices")
+        if self.kind == "steps" and not self.steps:
+            raise ValueError("a 'steps' problem needs at least one step")
+        wrong = [name for name in ALIEN[self.kind] if getattr(self, name)]
+        if wrong:
+            raise ValueError(f"a '{self.kind}' problem has no {wrong[0]}")
         return self
 
 
@@ -158,8 +191,10 @@ PERSPECTIVES: tuple[Perspective, ...] = (
 
 
 class Candidate(Contract):
-    """One program the model wrote. `code` is None when its answer held no code block.
+    """One answer of the model.
 
+    `code` is what it would hand in: its program, or for a `choice` problem the letter it chose; None where
+    the answer holds none.
     `thinking` is None where the model answered at once; `usage` counts it in, `logprob` is the answer's.
     """
 
@@ -229,11 +264,13 @@ class Execution(Contract):
         return bool(self.results) and self.passed == max(self.tests, len(self.results))
 
 
-Basis = Literal["passed_public_examples", "best_partial", "no_public_examples", "not_executed"]
+Basis = Literal[
+    "passed_public_examples", "best_partial", "no_public_examples", "not_executed", "majority_vote"
+]
 
 
 class Evidence(Contract):
-    """Why this program was handed back."""
+    """Why this program was handed back, or this letter (basis `majority_vote`, by `votes`)."""
 
     basis: Basis
     public_passed: int
@@ -243,6 +280,9 @@ class Evidence(Contract):
     energy: EnergyScore = Unavailable(reason="not scored")
     mean_logprob: float | None = None
     isolation: str | None = None
+    votes: dict[str, int] = Field(
+        default_factory=dict, description="candidates by the letter they chose, most votes first (`choice`)"
+    )
 
 
 # ---------------------------------------------------------------- commands: work that should be done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Sequence
 
 # A block ends at a fence at least as long as the one that opened it (CommonMark), or with the text.
 _FENCE = re.compile(
@@ -12,6 +13,7 @@ _FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _PYTHON = {"python", "python3", "py", "py3"}
+_HEADER = re.compile(r"^(?:async\s+)?(?:def|class)\s+([A-Za-z_]\w*)", re.MULTILINE)
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0")
 
 
@@ -23,15 +25,9 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     that the longest that parses, and failing that the longest. Without a fence the whole text is taken if it
     is a program by itself.
     """
-    text = _after_thinking(answer).replace("\r\n", "\n")
-    fenced: list[tuple[str, str]] = [
-        (language.lower(), _dedented(code, indent))
-        for indent, _, language, code in _FENCE.findall(text)
-        if code.strip()
-    ]
-    blocks = [code for language, code in fenced if language in _PYTHON] or [
-        code for language, code in fenced if not language
-    ]
+    text = after_thinking(answer).replace("\r\n", "\n")
+    fenced = _fenced(text)
+    blocks = _python(fenced)
     if not blocks:
         return text.strip() + "\n" if not fenced and _defines_anything(text) else None
     parsed = [block for block in blocks if _parse(block) is not None]
@@ -40,11 +36,61 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     return chosen.strip("\n") + "\n"
 
 
-def _after_thinking(answer: str) -> str:
+def program_of_steps(answer: str, names: Sequence[str]) -> str | None:
+    """Return the one program that defines `names`, or None if the answer holds no program.
+
+    The last Python block that defines all of them at its top level is taken. Where none does, and the blocks
+    together define more of them than any one alone, the answer is in pieces (a block a step) and they are put
+    together in their order; otherwise as `program` chooses.
+    """
+    text = after_thinking(answer).replace("\r\n", "\n")
+    parsed = [block for block in _python(_fenced(text)) if _parse(block) is not None]
+    wanted = set(names)
+    defined = [_defined(block) & wanted for block in parsed]
+    for block, names_there in zip(reversed(parsed), reversed(defined), strict=True):
+        if names_there == wanted:
+            return block.strip("\n") + "\n"
+    if len(set().union(*defined)) > max(map(len, defined), default=0):
+        pieces = [block.strip("\n") for block, there in zip(parsed, defined, strict=True) if there]
+        return "\n\n".join(pieces) + "\n"
+    return program(answer, names[-1] if names else None)
+
+
+def name_of(header: str) -> str | None:
+    """Return the name of the first function or class that the text of a signature begins, if any."""
+    found = _HEADER.search(header)
+    return found.group(1) if found else None
+
+
+def after_thinking(answer: str) -> str:
+    """Return an answer without the thinking before it; thinking that was left open leaves nothing."""
     _, closed, tail = answer.rpartition("</think>")
     if closed:
         return tail
     return tail.partition("<think>")[0]
+
+
+def _fenced(text: str) -> list[tuple[str, str]]:
+    """The languages (lower case) and texts of all blocks that hold anything."""
+    return [
+        (language.lower(), _dedented(code, indent))
+        for indent, _, language, code in _FENCE.findall(text)
+        if code.strip()
+    ]
+
+
+def _python(fenced: list[tuple[str, str]]) -> list[str]:
+    """Those that say they are Python, or if none does those that say nothing."""
+    return [code for language, code in fenced if language in _PYTHON] or [
+        code for language, code in fenced if not language
+    ]
+
+
+def _defined(code: str) -> set[str]:
+    """Functions and classes that a program defines at its top level."""
+    tree = _parse(code)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in tree.body if isinstance(node, kinds)} if tree else set()
 
 
 def _dedented(code: str, indent: str) -> str:

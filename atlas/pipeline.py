@@ -8,6 +8,9 @@ so it must give the same answer to everyone: it reads the journalled state and n
 
 What bounds it: `k` and `repairs`, the hard token budget (no call is begun that could exceed it), and the
 deadline (an event); whichever comes first, the best program so far is the answer.
+
+A `choice` problem is sampled and put to the vote: plans, scores and repairs are about programs, and without
+public examples nothing is run. `steps` problems have none either, so their programs are not run here.
 """
 
 from __future__ import annotations
@@ -60,10 +63,12 @@ def failure(state: TaskState) -> TaskFailed | None:
         return None
     if state.deadline_reached:
         return TaskFailed(reason="the deadline came before a program", infrastructure=bool(broken))
-    drawn = "no answer of the model held a code block"
+    lacks = "named one of the choices" if _is_choice(state) else "held a code block"
+    drawn = f"no answer of the model {lacks}"
     unpaid = f"the token budget of {state.task.policy.token_budget} allows no call"
     why = broken[0] if broken else drawn if state.candidates or state.failures else unpaid
-    return TaskFailed(reason=f"no program was generated: {why}", infrastructure=bool(broken))
+    what = "answer" if _is_choice(state) else "program"
+    return TaskFailed(reason=f"no {what} was generated: {why}", infrastructure=bool(broken))
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def _affordable(state: TaskState, command: str, completions: int) -> bool:
 
 
 def programs(state: TaskState) -> list[Candidate]:
-    """Candidates that hold a program, in the order they were drawn."""
+    """Candidates that hold something to hand in (see `Candidate.code`), in the order they were drawn."""
     return [c for c in state.candidates.values() if c.code is not None]
 
 
@@ -126,6 +131,10 @@ def survivors(state: TaskState) -> list[Candidate]:
 def by_energy(candidates: list[Candidate]) -> list[Candidate]:
     """Lowest energy first; those without a score last; stable otherwise."""
     return sorted(candidates, key=lambda c: c.energy.value if isinstance(c.energy, Energy) else float("inf"))
+
+
+def _is_choice(state: TaskState) -> bool:
+    return state.task.problem.kind == "choice"
 
 
 def _executes(state: TaskState) -> bool:
@@ -143,7 +152,7 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
 
 
 def _plans(state: TaskState) -> list[AnyCommand]:
-    n = state.task.policy.plans
+    n = 0 if _is_choice(state) else state.task.policy.plans
     wanted = n > 0 and not state.done("plans") and _affordable(state, "plans", n)
     return [MakePlans(id="plans", n=n)] if wanted else []
 
@@ -183,7 +192,8 @@ def _generations(state: TaskState) -> list[AnyCommand]:
 
 def _ranked(state: TaskState) -> bool:
     """Whether candidates are scored first and run in energy order."""
-    return Part.LENS in state.task.policy.extras and state.task.pins.lens_weights is not None
+    weighed = Part.LENS in state.task.policy.extras and state.task.pins.lens_weights is not None
+    return weighed and not _is_choice(state)
 
 
 def _scores(state: TaskState) -> list[AnyCommand]:

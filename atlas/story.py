@@ -145,7 +145,11 @@ def escaped(text: str) -> str:
 
 
 def judged(candidate: str, evidence: Evidence) -> str:
-    """Say how a program stands: `c2 passed 3 of 3 public examples`."""
+    """Say how a program stands, `c2 passed 3 of 3 public examples`, or a letter, `c2, by votes: 3 for B`."""
+    if evidence.basis == "majority_vote":
+        return (
+            f"{candidate}, by votes: {', '.join(f'{n} for {letter}' for letter, n in evidence.votes.items())}"
+        )
     if not evidence.public_total:
         return f"{candidate}; there are no public examples"
     if evidence.basis == "not_executed":
@@ -174,9 +178,14 @@ def tokens(usage: Usage) -> str:
 
 def _submitted(event: TaskSubmitted) -> str:
     policy = event.policy
-    problem = f"{_count(len(event.problem.examples), 'public example')}"
-    if event.problem.kind == "function":
-        problem = f"function {event.problem.entry_point}, {problem}"
+    asked = event.problem
+    problem = f"{_count(len(asked.examples), 'public example')}"
+    if asked.kind == "function":
+        problem = f"function {asked.entry_point}, {problem}"
+    elif asked.kind == "choice":
+        problem = f"a question with {_count(len(asked.choices), 'choice')}"
+    elif asked.kind == "steps":
+        problem = f"a program of {_count(len(asked.steps), 'step')}"
     lacks = ", ".join(part.value for part in event.missing)
     without = f"; runs without {lacks}" if lacks else ""
     return (
@@ -219,7 +228,11 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
         what = f"{candidate.id} drawn"
     thought = _thought(candidate.thinking) if candidate.thinking else ""
     mean = f", mean logprob {candidate.logprob.mean:.2f}" if candidate.logprob else ""
-    empty = "" if candidate.code is not None else "; its answer holds no program"
+    is_choice = state.task.problem.kind == "choice"
+    if candidate.code is None:
+        empty = f"; its answer {'names no choice' if is_choice else 'holds no program'}"
+    else:
+        empty = f"; it chooses {candidate.code}" if is_choice else ""
     return f"{what}: {_count(candidate.usage.tokens_out, 'token')}{thought}{mean}{empty}"
 
 
@@ -250,6 +263,9 @@ def _verdict(result: TestResult) -> str:
 
 def _reasons(evidence: Evidence) -> list[str]:
     reasons = []
+    if evidence.votes:
+        cast = sum(evidence.votes.values())
+        reasons.append(f"{cast} of {_count(evidence.candidates, 'candidate')} chose")
     if evidence.public_total:
         drawn = _count(evidence.candidates, "candidate")
         reasons.append(f"{evidence.survivors} of {drawn} passed every public example")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from atlas.contracts import Example, Problem
+from atlas.contracts import LETTERS, Example, Problem
 
 _DIR = Path(__file__).parent
 _ENVIRONMENT = Environment(
@@ -31,6 +31,7 @@ def _told(example: Example, statement: str) -> bool:
 
 
 _ENVIRONMENT.tests["told_in"] = _told
+_ENVIRONMENT.globals["letters"] = LETTERS
 
 
 def _digest() -> str:
@@ -50,7 +51,7 @@ def messages(name: str, problem: Problem, **values: object) -> list[dict[str, st
         jinja2.UndefinedError: if the prompt uses a value that was not given.
     """
     return [
-        {"role": "system", "content": _ENVIRONMENT.get_template("system.j2").render().strip()},
+        {"role": "system", "content": _render("system", problem)},
         {"role": "user", "content": _render(name, problem, **values)},
     ]
 

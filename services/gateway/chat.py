@@ -142,7 +142,9 @@ def completion_id(task: str) -> str:
 
 
 def content(view: TaskView) -> str:
-    """Return the program as one Markdown code block."""
+    """Return the program as one Markdown code block; the letter of a choice as a plain line."""
+    if view.evidence is not None and view.evidence.basis == "majority_vote":
+        return f"Answer: {view.program}"
     program = (view.program or "").rstrip("\n")
     fence = "```"
     while fence in program:

@@ -95,9 +95,10 @@ async def test_bad_input_is_answered_with_its_field(
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [("choice", "reserved"), ("steps", "reserved"), ("function", "entry_point")]
+    ("kind", "word"),
+    [("choice", "choices"), ("steps", "step"), ("function", "entry_point"), ("riddle", "kind")],
 )
-async def test_a_kind_that_is_not_served_is_refused_with_the_reason(
+async def test_a_kind_without_what_it_needs_is_refused_with_the_reason(
     gateway: httpx.AsyncClient, kind: str, word: str
 ) -> None:
     answer = await gateway.post("/v1/tasks", json={**BODY, "problem": {**PROBLEM, "kind": kind}})
