@@ -15,6 +15,7 @@ from rich.console import Console
 from atlas.embedded.own_stack import Stack
 from atlas.policy import missing
 from benchmark.conditions import Variant, lacks
+from benchmark.datasets.selection import Loaded
 from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256
 from benchmark.solve import Grades, Solver
 from benchmark.tasks import Task
@@ -37,15 +38,12 @@ class Bench:
     concurrency: int = 1
 
 
-def configuration(
-    dataset: str, tasks: Sequence[Task], condition: str, seed: int, limit: int | None = None
-) -> Configuration:
+def configuration(loaded: Loaded, condition: str, seed: int) -> Configuration:
     """Return what a run directory must match to be gone on with."""
     return Configuration(
-        dataset=dataset,
-        dataset_sha256=content_sha256(tasks),
-        tasks=len(tasks),
-        limit=limit,
+        dataset=loaded.selection.label,
+        dataset_sha256=content_sha256(loaded.tasks),
+        tasks=len(loaded.tasks),
         condition=condition,
         seed=seed,
         grader="official",

@@ -10,12 +10,13 @@ Files are written beside their place, synced and renamed; a task's record comes 
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from atlas.errors import Conflict, InfrastructureError
 from atlas.events import Pins
 from atlas.files import sync_directory, take_lock
 from atlas.policy import Policy
+from benchmark.datasets.source import Source
 from benchmark.tasks import Task
 
 Outcome = Literal["passed", "failed", "error"]
@@ -42,19 +44,23 @@ class Configuration(Contract):
     dataset: str
     dataset_sha256: str
     tasks: int
-    limit: int | None
     condition: str
     seed: int
     grader: Checker
 
 
 class RunFile(Contract):
-    """`config.json`. `pins` are known when the first task has been submitted."""
+    """`config.json`. `pins` are known when the first task has been submitted.
+
+    `sources` are the files the tasks were read from, `excluded` those that cannot be graded, by id, and why.
+    """
 
     version: Literal[1] = 1
     run_id: str
     created_at: str
     configuration: Configuration
+    sources: tuple[Source, ...] = ()
+    excluded: dict[str, str] = Field(default_factory=dict)
     policy: Policy
     pins: Pins | None = None
     configuration_sha256: str
@@ -85,20 +91,25 @@ class EarlierAttempt(Contract):
     usage: Usage = Usage()
 
 
+class TaskMeta(Contract):
+    """What the data say of a task, "" where they do not; `date` as YYYY-MM-DD."""
+
+    platform: str = ""
+    difficulty: str = ""
+    date: str = ""
+
+
 class TaskRecord(Contract):
     """What became of one task in this run.
 
     `error` outcomes say why in `error` and where in `cause`; they are no results, and a resume tries again.
     `watched`: this runner saw the task from its submission to its end, so that the task's own clock holds no
-    time in which nobody worked. Times are seconds since 1970. `platform`, `difficulty` and `date`: what the
-    data say of the task.
+    time in which nobody worked. Times are seconds since 1970.
     """
 
     task: str
+    meta: TaskMeta = TaskMeta()
     outcome: Outcome
-    platform: str = ""
-    difficulty: str = ""
-    date: datetime.date | None = None
     attempt: int = Field(ge=1)
     error: str | None = None
     cause: Cause | None = None
@@ -119,9 +130,17 @@ class TaskRecord(Contract):
 class RunStore:
     """One run's directory, held by one runner at a time. Use `with RunStore(...) as store`."""
 
-    def __init__(self, directory: Path, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        configuration: Configuration,
+        sources: tuple[Source, ...] = (),
+        excluded: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.directory = directory
         self.configuration = configuration
+        self._sources = sources
+        self._excluded = dict(excluded)
         self._file: RunFile | None = None
         self._records: dict[str, TaskRecord] = {}
         self._lock: int | None = None
@@ -176,11 +195,13 @@ class RunStore:
             Conflict: it is another.
         """
         if self._file is None:
-            now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
             file = RunFile(
                 run_id=self.run_id,
                 created_at=now,
                 configuration=self.configuration,
+                sources=self._sources,
+                excluded=self._excluded,
                 policy=policy,
                 configuration_sha256="",
             )

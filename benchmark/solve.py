@@ -17,7 +17,7 @@ from atlas.client import Gateway, GatewayRefused
 from atlas.contracts import MAX_CODE_CHARS
 from atlas.errors import Conflict
 from atlas.policy import Policy
-from benchmark.run_store import Cause, EarlierAttempt, GradeSummary, Outcome, RunStore, TaskRecord
+from benchmark.run_store import Cause, EarlierAttempt, GradeSummary, Outcome, RunStore, TaskMeta, TaskRecord
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
 
@@ -59,9 +59,7 @@ class Solver:
             return TaskRecord.model_validate(
                 {
                     "task": task.id,
-                    "platform": task.platform,
-                    "difficulty": task.difficulty,
-                    "date": task.date,
+                    "meta": _meta(task),
                     "outcome": outcome,
                     "attempt": attempt,
                     "started_at": started,
@@ -114,6 +112,11 @@ class Solver:
             memory_mb=grade.memory_mb,
             note=grade.error or note,
         )
+
+
+def _meta(task: Task) -> TaskMeta:
+    date = task.date.isoformat() if task.date else ""
+    return TaskMeta(platform=task.platform, difficulty=task.difficulty, date=date)
 
 
 def judged(view: TaskView, grade: GradeSummary | None) -> tuple[Outcome, Cause | None, str | None]:

@@ -24,7 +24,7 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import httpx
@@ -33,10 +33,11 @@ from rich.console import Console
 from atlas.cancellation import Interrupted, run_interruptible
 from atlas.config import Settings, load
 from atlas.embedded.own_stack import reach
-from atlas.errors import AtlasError, InfrastructureError, StartupError
+from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
 from atlas.policy import POLICIES
-from benchmark import datasets
 from benchmark.conditions import Variant, lines, listing
+from benchmark.datasets.selection import Selection, add_options, from_options
+from benchmark.datasets.selection import load as load_tasks
 from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
 from benchmark.run_store import RunStore
@@ -64,13 +65,13 @@ exit codes: 0 every task has a result; 3 some ended in 'error' (the same --run-i
 class Options:
     """The arguments, with a run id in any case."""
 
-    dataset: str
+    selection: Selection
     condition: str
-    limit: int | None
     seed: int
     concurrency: int
     run_id: str
     target: str | None
+    api_key: str | None
     token_budget: int | None
     list_conditions: bool
     json: bool
@@ -88,21 +89,30 @@ def parse(argv: Sequence[str]) -> Options:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--dataset", default="bundled", help="'bundled', or a .jsonl(.gz) of LiveCodeBench [bundled]")
+    add_options(parser)
     add("--condition", default="full", metavar="POLICY", help="what to measure, see --list-conditions [full]")
-    add("--limit", type=_whole(1), metavar="N", help="the first N tasks only [all]")
     add("--seed", type=_whole(0), default=0, metavar="S", help="the policy's seed [0]")
     add("--token-budget", type=_whole(0), metavar="N", help="most tokens to generate per task [the policy's]")
     add("--list-conditions", action="store_true", help="list the conditions and what each lacks, and exit")
     add("--concurrency", type=_whole(1), default=1, metavar="N", help="tasks in flight [1]")
     add("--run-id", type=_run_id, metavar="ID", help="name of the run; an existing one is resumed [made up]")
     add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
+    add(
+        "--api-key",
+        metavar="KEY",
+        help="for a gateway that wants one [$ATLAS_API_KEY, which `ps` does not show]",
+    )
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     add("--runs-dir", type=Path, metavar="DIR", help="where runs are kept [DATA_DIR/runs]")
     read = parser.parse_args(argv)
-    read.run_id = read.run_id or _new_run_id(read.dataset, read.condition, read.seed)
-    return Options(**vars(read))
+    try:
+        selection = from_options(read)
+    except BadInput as error:
+        parser.error(str(error))
+    run_id = read.run_id or _new_run_id(selection.label, read.condition, read.seed)
+    rest = {field.name: getattr(read, field.name) for field in fields(Options) if field.name != "selection"}
+    return Options(**rest | {"selection": selection, "run_id": run_id})
 
 
 async def run_benchmark(
@@ -118,11 +128,13 @@ async def run_benchmark(
     Raises:
         AtlasError: the run cannot begin or go on; what is done is kept.
     """
-    tasks = datasets.load(options.dataset, options.limit)
-    variant = _variant(options)
-    asked = configuration(_label(options.dataset), tasks, variant.name, options.seed, options.limit)
-    runs = options.runs_dir or settings.data_dir / "runs"
-    with RunStore((runs / options.run_id).absolute(), asked) as store:
+    if options.api_key is not None:
+        settings = settings.model_copy(update={"api_key": options.api_key})
+    loaded = load_tasks(options.selection, settings.data_dir)
+    tasks, variant = loaded.tasks, _variant(options)
+    asked = configuration(loaded, variant.name, options.seed)
+    directory = ((options.runs_dir or settings.data_dir / "runs") / options.run_id).absolute()
+    with RunStore(directory, asked, loaded.sources, loaded.excluded) as store:
         todo = store.unfinished(tasks)
         console.print(
             f"run {store.run_id}: {len(tasks) - len(todo)} of {len(tasks)} tasks done ({store.directory})",
@@ -185,13 +197,8 @@ def _variant(options: Options) -> Variant:
     return Variant(name=options.condition, policy=options.condition, changes=budget)
 
 
-def _label(dataset: str) -> str:
-    """What a data set is called in the report: its name, or its file's."""
-    return dataset if dataset in datasets.NAMES else Path(dataset).name
-
-
 def _new_run_id(dataset: str, condition: str, seed: int) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{_label(dataset).split('.')[0]}-{condition}")[:60].strip("-_")
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{re.split('[.,]', dataset)[0]}-{condition}")[:60].strip("-_")
     return f"{stem or 'run'}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
@@ -202,9 +209,11 @@ def _run_id(text: str) -> str:
 
 
 def _again(argv: Sequence[str], run_id: str) -> str:
-    """Return the command that goes on with the run."""
-    named = any(word.startswith("--run-id") for word in argv)
-    return shlex.join(["python", "benchmark/v3_runner.py", *argv, *([] if named else ["--run-id", run_id])])
+    """Return the command that goes on with the run; a key stays out of it."""
+    words = [word for i, word in enumerate(argv) if "--api-key" not in (word, *argv[max(0, i - 1) : i])]
+    words = [word for word in words if not word.startswith("--api-key=")]
+    named = any(word.startswith("--run-id") for word in words)
+    return shlex.join(["python", "benchmark/v3_runner.py", *words, *([] if named else ["--run-id", run_id])])
 
 
 def _whole(least: int) -> Callable[[str], int]:

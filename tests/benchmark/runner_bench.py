@@ -9,6 +9,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,11 @@ def four_problems(tmp_path: Path) -> Path:
     path = tmp_path / "four.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def first(options: Options, n: int) -> Options:
+    """The same, of the first n tasks."""
+    return replace(options, selection=options.selection.model_copy(update={"limit": n}))
 
 
 def options_for(dataset: Path, tmp_path: Path) -> Options:

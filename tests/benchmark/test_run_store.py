@@ -16,7 +16,7 @@ from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha
 from benchmark.tasks import HiddenTests, Task
 
 CONFIGURATION = Configuration(
-    dataset="d", dataset_sha256="0" * 64, tasks=2, limit=None, condition="A", seed=0, grader="official"
+    dataset="d", dataset_sha256="0" * 64, tasks=2, condition="A", seed=0, grader="official"
 )
 PINS = Pins(pipeline="1", prompts_sha256="0" * 64, model="m")
 
@@ -75,7 +75,7 @@ def test_config_json_carries_a_hash_of_what_was_asked_and_served(tmp_path: Path)
         ({"seed": 1}, "seed was 0, is 1"),
         ({"dataset_sha256": "1" * 64}, "dataset_sha256 was"),
         ({"condition": "full"}, "condition was 'A', is 'full'"),
-        ({"limit": 3}, "limit was None, is 3"),
+        ({"tasks": 3}, "tasks was 2, is 3"),
         ({"grader": "strict"}, "grader was 'official', is 'strict'"),
     ],
 )

@@ -12,6 +12,7 @@ from runner_bench import (
     CANARIES,
     INFRASTRUCTURE,
     FakeGrader,
+    first,
     four_problems,
     hasten,
     options_for,
@@ -74,7 +75,7 @@ def test_only_problems_are_sent(options: Options, scripted: ScriptedGateway, dat
 
 
 def test_seed_and_condition_reach_the_policy(options: Options, scripted: ScriptedGateway) -> None:
-    result = run(replace(options, condition="A", seed=7, limit=2), scripted)
+    result = run(replace(first(options, 2), condition="A", seed=7), scripted)
     assert (result.condition, result.seed, result.n) == ("A", 7, 2)
     policies = [request.policy for request, _, _ in scripted.tasks.values()]
     assert {(p.name, p.seed) for p in policies if not isinstance(p, str)} == {("A", 7)}
@@ -86,7 +87,7 @@ def test_resume_after_a_kill_at_every_point(
     options: Options, scripted: ScriptedGateway, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
     """Each step in turn kills the runner: around every request, every grading and every file."""
-    options = replace(options, concurrency=concurrency, limit=3)
+    options = replace(first(options, 3), concurrency=concurrency)
     steps = kill_at = 0
 
     def step(*_: object) -> None:

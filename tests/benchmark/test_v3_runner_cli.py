@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from runner_bench import INFRASTRUCTURE, four_problems, hasten, two_is_wrong
 
+from atlas.config import Settings
+from atlas.errors import StartupError
 from benchmark import v3_runner
 from benchmark.v3_runner import parse
 from tests.support.scripted_gateway import Answer, ScriptedGateway
@@ -43,7 +46,7 @@ def test_json_is_the_last_line_and_the_table_elsewhere(
         out, err = capsys.readouterr()
         result = json.loads(out.splitlines()[-1])
         assert set(result) >= PROMISED
-        assert (result["dataset"], result["condition"], result["n"]) == ("four.jsonl", "full", 1)
+        assert (result["dataset"], result["condition"], result["n"]) == ("four.jsonl, first 1", "full", 1)
         assert "Wilson" in err
         assert v3_runner.main(arguments(dataset, tmp_path, url, "--limit", "1")) == 0
         assert "Wilson" in capsys.readouterr().out
@@ -122,3 +125,22 @@ def test_real_processes_resume_after_a_signal(
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ATLAS_")}
+
+
+@pytest.mark.parametrize("given", [["--api-key", "s3cret"], ["--api-key=s3cret"]])
+def test_a_key_is_sent_and_never_printed(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: list[str | None] = []
+
+    def refuse(settings: Settings, *_: object, **__: object) -> NoReturn:
+        keys.append(settings.api_key)
+        raise StartupError("no gateway")
+
+    monkeypatch.setattr(v3_runner, "reach", refuse)
+    assert v3_runner.main(["--runs-dir", str(tmp_path), *given, "--limit", "1"]) == 1
+    assert keys == ["s3cret"]
+    said = capsys.readouterr()
+    assert "go on with:" in said.err
+    assert "s3cret" not in said.err + said.out
+    assert "--limit 1 --run-id" in said.err

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from runner_bench import INFRASTRUCTURE, four_problems, hasten, options_for, run, stored, two_is_wrong
+from runner_bench import INFRASTRUCTURE, first, four_problems, hasten, options_for, run, stored, two_is_wrong
 
 from atlas.errors import BadInput, Conflict, StartupError
 from benchmark.v3_runner import Options
@@ -21,11 +21,11 @@ scripted = pytest.fixture(two_is_wrong)
 def test_another_configuration_under_the_same_name_is_refused(
     options: Options, scripted: ScriptedGateway
 ) -> None:
-    run(replace(options, limit=2), scripted)
-    with pytest.raises(Conflict, match="limit was 2, is 3"):
-        run(replace(options, limit=3), scripted)
+    run(first(options, 2), scripted)
+    with pytest.raises(Conflict, match="tasks was 2, is 3"):
+        run(first(options, 3), scripted)
     with pytest.raises(Conflict, match="seed was 0, is 1"):
-        run(replace(options, limit=2, seed=1), scripted)
+        run(replace(first(options, 2), seed=1), scripted)
 
 
 def test_another_policy_of_the_same_name_is_refused(options: Options, scripted: ScriptedGateway) -> None:
