@@ -23,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from atlas.api import DeadLetter, DeadLetterList, StackStatus, SubmitRequest, TaskList, TaskView
 from atlas.errors import BadInput, Conflict, InfrastructureError, NotFound, StartupError
 from atlas.events import CLOSING, Entry, Pins, TaskSubmitted
+from atlas.model_facts import ModelFacts
 from atlas.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,10 @@ class Gateway:
     async def status(self) -> StackStatus:
         """Return the state of the whole stack as the gateway sees it."""
         return _parsed(StackStatus, await self._request("GET", "/v1/status"))
+
+    async def model_facts(self) -> ModelFacts:
+        """Return what the stack's model server says of its model."""
+        return _parsed(ModelFacts, await self._request("GET", "/v1/model"))
 
     async def dead_letters(self) -> DeadLetterList:
         """Return all commands that were given up, oldest first."""

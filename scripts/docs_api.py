@@ -51,6 +51,7 @@ curl -s localhost:8400/v1/tasks -H 'content-type: application/json' -H 'Idempote
     ),
     ("get", "/v1/tasks/{task}/journal"): "curl -s localhost:8400/v1/tasks/TASK_ID/journal",
     ("get", "/v1/status"): "curl -s localhost:8400/v1/status",
+    ("get", "/v1/model"): "curl -s localhost:8400/v1/model",
     ("post", "/v1/dead-letters/{letter}/retry"): (
         "curl -s -X POST localhost:8400/v1/dead-letters/LETTER_ID/retry"
     ),

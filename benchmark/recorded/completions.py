@@ -264,12 +264,9 @@ def spread(summary: LogprobSummary, tokens: int) -> tuple[float, ...]:
     """
     n = max(1, tokens)
     k = max(1, n // 10)
-    low = (
-        [summary.minimum] + [(k * summary.lowest_decile - summary.minimum) / (k - 1)] * (k - 1)
-        if k > 1
-        else []
-    )
-    values = low or [summary.minimum]
+    values = [summary.minimum]
+    if k > 1:
+        values += [min(0.0, (k * summary.lowest_decile - summary.minimum) / (k - 1))] * (k - 1)
     if n == len(values):
         return (summary.mean,)
     rest = (n * summary.mean - sum(values)) / (n - len(values))

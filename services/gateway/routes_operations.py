@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from atlas.api import DeadLetter, DeadLetterList, StackStatus, TaskView
 from atlas.errors import NotFound
+from atlas.model_facts import ModelFacts
 from atlas.queues import dead_letters, open_tasks, queue_status
 from services.gateway.state import Gateway, State
 from services.gateway.tasks import begun_by
@@ -29,6 +30,12 @@ async def status(gateway: Gateway) -> StackStatus:
         open_tasks=await open_tasks(redis),
         dead_letters=await dead_letters(redis),
     )
+
+
+@router.get("/v1/model", tags=["operations"])
+async def model(gateway: Gateway) -> ModelFacts:
+    """Return what llama-server says of the model it serves: its template, context, slots and build."""
+    return await gateway.server.model_facts(gateway.runtime.settings.thinking_tags)
 
 
 @router.get("/v1/dead-letters", tags=["dead letters"])

@@ -1,4 +1,4 @@
-"""A model server that answers by script, served in the test's own event loop; its template can be rendered."""
+"""A model server that answers by script, served in the test's event loop; its template can be rendered."""
 
 from __future__ import annotations
 

@@ -11,8 +11,10 @@ from atlas.client import Gateway, GatewayRefused
 from atlas.config import Settings
 from atlas.contracts import SERVICES
 from atlas.journal import Journal
+from atlas.model_facts import ModelFacts
 from services.gateway.app import create
 from tests.support.gateway_bench import client_of, is_problem, served
+from tests.support.scripted_model import TEMPLATE, ScriptedModel
 
 BODY = {
     "problem": {"statement": "Double it.", "examples": [{"input": "2", "output": "4"}]},
@@ -53,6 +55,17 @@ async def test_status_says_when_the_model_server_is_away(redis_url: str, unused_
         status = (await gateway.get("/v1/status")).json()
     assert status["model"] is None
     assert "cannot be reached" in status["problems"]["llama-server"]
+
+
+async def test_the_model_is_told_as_its_server_tells_it(redis_url: str) -> None:
+    async with served(ScriptedModel(lambda *_: "").app()) as url:
+        settings = Settings(redis_url=redis_url, llama_url=url, thinking_tags="<t> </t>")
+        async with client_of(create(settings)) as gateway:
+            facts = ModelFacts.model_validate((await gateway.get("/v1/model")).json())
+    assert (facts.model, facts.chat_template, facts.build) == ("scripted", TEMPLATE, "b1")
+    assert (facts.context_tokens, facts.slots, facts.thinking_tags) == (100_000, 4, "<t> </t>")
+    assert [len(each.messages) for each in facts.rendered] == [1, 4]
+    assert "And as a word?" in facts.rendered[1].prompt
 
 
 async def test_a_retried_letter_is_one_new_task_and_no_letter(
