@@ -18,14 +18,17 @@ from services.sandbox.selfcheck import ATTEMPTS, BY_LEVEL, Attempt
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_program_that_names_numpy_gets_it() -> None:
+def test_a_program_that_names_numpy_or_scipy_gets_it() -> None:
     python = Python()
-    assert python.packages() == {"numpy": np.__version__}
+    assert python.packages()["numpy"] == np.__version__
+    assert set(python.packages()) - {"sympy", "mpmath"} == {"numpy", "scipy"}
+    assert python.flavour("import numpy as np\nfrom scipy.special import erfc") == "scientific"
+    assert python.flavour("import sympy") == "scientific"
     assert python.flavour("import numpy as np") == "numpy"
     assert python.flavour("from numpy.linalg import inv") == "numpy"
     assert python.flavour("my_numpy_like = 1") == PLAIN
-    preload = python.flavours()["numpy"]
-    assert all(Path(directory).is_dir() for directory in preload.directories)
+    for preload in python.flavours().values():
+        assert all(Path(directory).is_dir() for directory in preload.directories)
 
 
 def test_every_limit_is_tried_and_named() -> None:
