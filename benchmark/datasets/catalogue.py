@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlas.errors import BadInput
+from benchmark.datasets.lcb_jsonl import Row, json_lines
+from benchmark.datasets.livecodebench import is_copy, is_official, open_livecodebench
+from benchmark.datasets.plain import is_plain, open_plain
 from benchmark.datasets.source import Loader, Opened, Request, open_rows
 
 BUNDLED = Path(__file__).parent / "bundled" / "tasks.jsonl"
@@ -25,19 +28,27 @@ def bundled(request: Request) -> Opened:
     return open_rows("bundled", [request.path or BUNDLED])
 
 
-def rows_file(request: Request) -> Opened:
-    """A file of one's own in LiveCodeBench's schema or its normalised form.
+def own_file(request: Request) -> Opened:
+    """A file of one's own, in whichever form its first row has.
 
     Raises:
-        BadInput: see `open_rows`.
+        BadInput: it is in none of them, or not whole.
+        InfrastructureError: reference programs could not be run.
     """
+    path = request.own_copy("a file")
+    if is_official(path):
+        return open_livecodebench(request)
+    if is_plain(first_row(path)):
+        return open_plain(request)
     request.refuse("a single file", "release", "revision")
-    if request.path is None:
-        raise AssertionError("only ever chosen for a path")
-    return open_rows(request.path.name, [request.path])
+    return open_rows(path.name, [path])
 
 
-LOADERS: Mapping[str, Loader] = {"bundled": bundled}
+LOADERS: Mapping[str, Loader] = {
+    "bundled": bundled,
+    "livecodebench": open_livecodebench,
+    "plain": open_plain,
+}
 NAMES = LOADERS.keys()
 
 
@@ -57,9 +68,21 @@ def opened(dataset: str, release: str | None, revision: str | None, data_dir: Pa
             raise _none(dataset, path)
         return LOADERS[name](Request(path, data_dir, release, revision))
     path = Path(dataset)
+    request = Request(path, data_dir, release, revision)
+    if path.is_dir() and is_copy(path):
+        return open_livecodebench(request)
     if not path.is_file():
         raise _none(dataset, path)
-    return rows_file(Request(path, data_dir, release, revision))
+    return own_file(request)
+
+
+def first_row(path: Path) -> Row:
+    """The first row of a JSON Lines file, whatever its form.
+
+    Raises:
+        BadInput: there is none, or it is no JSON object.
+    """
+    return next(iter(json_lines(path)))
 
 
 def _none(dataset: str, path: Path) -> BadInput:

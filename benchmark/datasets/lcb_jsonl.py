@@ -57,7 +57,7 @@ class Row:
 
     def bad(self, field: str, what: str) -> BadInput:
         """The error that says what is wrong with `field` of this row."""
-        name = self.fields.get("question_id")
+        name = next((self.fields[n] for n in ("question_id", "task_id", "id") if n in self.fields), None)
         named = f" ({name})" if isinstance(name, str) and name else ""
         return BadInput(f"{self.file}: row {self.number}{named}: {field}: {what}")
 
@@ -75,13 +75,28 @@ class Row:
         return value
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """The file's rows, in order, parsed and with unique ids, but not yet decoded.
+def read_rows(path: Path, id_field: str = "question_id") -> Iterator[Row]:
+    """The file's rows, in order, parsed and with unique ids (texts, in `id_field`), but not yet decoded.
 
     Raises:
         BadInput: the file cannot be read, is cut off or empty, a line is not a JSON object, or an id repeats.
     """
     seen: dict[str, int] = {}
+    for row in json_lines(path):
+        task_id = row.text(id_field)
+        if task_id in seen:
+            raise row.bad(id_field, f"repeats that of row {seen[task_id]}")
+        seen[task_id] = row.number
+        yield row
+
+
+def json_lines(path: Path) -> Iterator[Row]:
+    """The file's JSON objects, in order, at least one.
+
+    Raises:
+        BadInput: the file cannot be read, is cut off or empty, or a line is not a JSON object.
+    """
+    empty = True
     with _readable(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -92,13 +107,9 @@ def read_rows(path: Path) -> Iterator[Row]:
                 raise BadInput(f"{path}: row {number}: is not JSON (cut off?)") from e
             if not isinstance(fields, dict):
                 raise BadInput(f"{path}: row {number}: is not a JSON object")
-            row = Row(path, number, fields)
-            task_id = row.text("question_id")
-            if task_id in seen:
-                raise row.bad("question_id", f"repeats that of row {seen[task_id]}")
-            seen[task_id] = number
-            yield row
-    if not seen:
+            empty = False
+            yield Row(path, number, fields)
+    if empty:
         raise BadInput(f"{path}: holds no rows")
 
 

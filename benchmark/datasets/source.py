@@ -7,7 +7,7 @@ A loader opens a data set (`Opened`) without decoding its tests, since all of Li
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -76,6 +76,16 @@ class Request:
     release: str | None = None
     revision: str | None = None
 
+    def own_copy(self, name: str) -> Path:
+        """The path, for data that is not downloaded here.
+
+        Raises:
+            BadInput: there is none.
+        """
+        if self.path is None:
+            raise BadInput(f"{name} is not downloaded here: give your own copy, as {name}=PATH")
+        return self.path
+
     def refuse(self, name: str, *wishes: str) -> None:
         """Say so where a wish has no meaning, rather than ignoring it.
 
@@ -112,16 +122,16 @@ def open_rows(
     *,
     revision: str | None = None,
     counts: Mapping[str, int] | None = None,
-    named: Callable[[Path], str] = lambda path: path.name,
+    read: Callable[[Path], Iterator[Row]] = read_rows,
 ) -> Opened:
-    """Files in LiveCodeBench's schema (`lcb_jsonl`), as one data set.
+    """Files of rows in LiveCodeBench's schema (`lcb_jsonl`), or that `read` turns into such, as one data set.
 
     Args:
         dataset: the data set's name, for `Source.dataset`.
         files: where its rows are, in order.
         revision: the commit they were downloaded at; None for files of the user's own.
         counts: how many rows a file has, by its name, where that is known.
-        named: what a file is called in `Source.file`.
+        read: yields a file's rows.
 
     Raises:
         BadInput: a file cannot be read, a row is no JSON object or has no id, an id repeats, or a file has
@@ -132,7 +142,7 @@ def open_rows(
     seen: dict[str, Row] = {}
     for path in files:
         before = len(items)
-        for row in read_rows(path):
+        for row in read(path):
             name = row.text("question_id")
             if name in seen:
                 raise row.bad("question_id", f"is also row {seen[name].number} of {seen[name].file}")
@@ -141,7 +151,7 @@ def open_rows(
         rows = len(items) - before
         check_count(path, rows, (counts or {}).get(path.name))
         sources.append(
-            Source(dataset=dataset, file=named(path), sha256=sha256_of(path), rows=rows, revision=revision)
+            Source(dataset=dataset, file=path.name, sha256=sha256_of(path), rows=rows, revision=revision)
         )
 
     def decode(wanted: Collection[str]) -> list[Task]:
@@ -149,7 +159,7 @@ def open_rows(
             task(row)
             for path in files
             if any(seen[name].file == path for name in wanted)
-            for row in read_rows(path)
+            for row in read(path)
             if row.text("question_id") in wanted
         ]
 

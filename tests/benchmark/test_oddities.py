@@ -48,7 +48,16 @@ def test_ids_and_titles_are_those_of_the_data() -> None:
     assert median.id == "HumanEval/47"
 
 
-GOOD = "[sources]\na = 'x'\n[[task]]\nid = '1'\nkind = 'interactive'\nreason = 'r'\nsource = 'a'\nstrict = true\n"
+GOOD = """
+[sources]
+a = 'x'
+[[task]]
+id = '1'
+kind = 'interactive'
+reason = 'r'
+source = 'a'
+strict = true
+"""
 
 
 @pytest.mark.parametrize(
