@@ -34,6 +34,8 @@ from benchmark.tasks import Task
 
 Outcome = Literal["passed", "failed", "error"]
 Cause = Literal["gateway", "task", "grader"]
+# Fields a Problem was given after the first runs: left out of the hash where empty, so that theirs stand.
+LATER_FIELDS = ("choices", "steps")
 FILE_NAME_CHARS = 150  # of 255, because `.json.tmp` and others are added
 Stored = TypeVar("Stored", bound=Contract)
 
@@ -128,7 +130,11 @@ class TaskRecord(Contract):
 
 
 class RunStore:
-    """One run's directory, held by one runner at a time. Use `with RunStore(...) as store`."""
+    """One run's directory, held by one runner at a time. Use `with RunStore(...) as store`.
+
+    `run_id`: the run's name, unique at the gateway (its tasks' idempotency keys begin with it); without one
+    that of the directory. `sources` and `excluded` are noted in `config.json`.
+    """
 
     def __init__(
         self,
@@ -136,8 +142,10 @@ class RunStore:
         configuration: Configuration,
         sources: tuple[Source, ...] = (),
         excluded: Mapping[str, str] = MappingProxyType({}),
+        run_id: str | None = None,
     ) -> None:
         self.directory = directory
+        self.run_id = run_id or directory.name
         self.configuration = configuration
         self._sources = sources
         self._excluded = dict(excluded)
@@ -162,11 +170,6 @@ class RunStore:
 
     def __exit__(self, *_: object) -> None:
         self._release()
-
-    @property
-    def run_id(self) -> str:
-        """The run's name."""
-        return self.directory.name
 
     @property
     def policy(self) -> Policy | None:
@@ -302,7 +305,8 @@ def content_sha256(tasks: Iterable[Task]) -> str:
     """Hash what was asked and what it is graded on, in order."""
     digest = hashlib.sha256()
     for task in tasks:
-        parts = [task.id, task.problem.model_dump_json()]
+        unused = {name for name in LATER_FIELDS if not getattr(task.problem, name)}
+        parts = [task.id, task.problem.model_dump_json(exclude=unused)]
         parts += [text for test in task.grading_tests for text in (test.input, test.output)]
         for part in parts:
             data = part.encode("utf-8", "surrogatepass")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,13 @@ def test_the_content_hash_sees_problems_hidden_tests_and_order() -> None:
     hashes = {content_sha256(each) for each in ([one], [one, two], [two, one], [task("one", hidden="8")])}
     assert len(hashes) == 4
     assert content_sha256([one]) == content_sha256([task("one")])
+
+
+def test_the_content_hash_of_earlier_runs_stands() -> None:
+    """Of a task as it was hashed before problems had choices and steps."""
+    assert content_sha256([task()]) == "24ace1fb2a06802a8d6ff6392cb34baaf1f71456ae1df1bb2391d7dcd3d4b42b"
+    with_choices = task("one").problem.model_copy(update={"choices": ("a", "b")})
+    assert content_sha256([replace(task("one"), problem=with_choices)]) != content_sha256([task("one")])
 
 
 def test_the_next_attempt_is_a_new_task_unless_only_grading_failed() -> None:
