@@ -7,9 +7,10 @@ any moment. What a run does not hold (a journal, a program, a difficulty) reads 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -17,29 +18,12 @@ from atlas.contracts import Basis, Contract
 from atlas.errors import BadInput, InfrastructureError
 from atlas.events import Entry, Pins
 from atlas.policy import Part, Policy, missing
+from benchmark.datasets.source import Source
 from benchmark.run_store import Cause, Configuration, Outcome, RunFile, TaskRecord, file_name
+from benchmark.statistics import Replicate, Submission
 from benchmark.tasks import Task
 
 Stored = TypeVar("Stored", bound=Contract)
-
-
-class TaskMeta(Protocol):
-    """What a run may have noted of a task: texts, "" where the data set does not say."""
-
-    @property
-    def difficulty(self) -> str:
-        """`easy`, `medium` or `hard`, or whatever else the data set calls it."""
-        ...
-
-    @property
-    def platform(self) -> str:
-        """Where the task is from."""
-        ...
-
-    @property
-    def date(self) -> str:
-        """When it was first published: YYYY-MM-DD."""
-        ...
 
 
 class TaskResult(Contract):
@@ -98,7 +82,8 @@ class TaskResult(Contract):
 class RunResults(Contract):
     """A run: what was asked for, what it ran on, and its tasks in the order of their ids.
 
-    `pins` and the model are None while no task has been submitted. `tasks` has fewer entries than
+    `sources` are the files that the tasks were read from, `excluded` tasks that cannot be graded, by id, and
+    why. `pins` and the model are None while no task has been submitted. `tasks` has fewer entries than
     `configuration.tasks` where the run is not finished.
     """
 
@@ -107,6 +92,8 @@ class RunResults(Contract):
     created_at: str
     configuration: Configuration
     configuration_sha256: str
+    sources: tuple[Source, ...]
+    excluded: dict[str, str]
     policy: Policy
     pins: Pins | None
     tasks: tuple[TaskResult, ...]
@@ -163,9 +150,10 @@ class RunResults(Contract):
         return total
 
     @property
-    def outcomes(self) -> dict[str, bool]:
-        """Whether each task with a result passed, by task id."""
-        return {task.task: task.passed for task in self.graded}
+    def replicate(self) -> Replicate:
+        """The run as `benchmark.statistics` takes it: tasks with a result, and the tokens each took."""
+        results = {task.task: Submission(task.passed, task.tokens_out) for task in self.graded}
+        return Replicate(results, self.model or "", self.seed)
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunResults]:
@@ -213,7 +201,7 @@ def load_run(directory: Path) -> RunResults:
     path = directory / "config.json"
     if not path.is_file():
         raise BadInput(f"{directory}: is not a run directory (it has no config.json)")
-    file = _parsed(RunFile, path)
+    file = _run_file(path)
     records = [_parsed(TaskRecord, each) for each in (directory / "tasks").glob("*.json")]
     return RunResults(
         directory=directory,
@@ -221,6 +209,8 @@ def load_run(directory: Path) -> RunResults:
         created_at=file.created_at,
         configuration=file.configuration,
         configuration_sha256=file.configuration_sha256,
+        sources=file.sources,
+        excluded=file.excluded,
         policy=file.policy,
         pins=file.pins,
         tasks=tuple(_result(directory, record) for record in sorted(records, key=lambda each: each.task)),
@@ -265,6 +255,22 @@ def described(run: RunResults, tasks: Iterable[Task]) -> RunResults:
     return run.model_copy(update={"tasks": tuple(_described(each, by_id) for each in run.tasks)})
 
 
+def _run_file(path: Path) -> RunFile:
+    """Read `config.json`. Earlier runs say the `limit` apart, which the data set's label now does."""
+    try:
+        content = json.loads(path.read_bytes())
+        earlier = content["configuration"].pop("limit", None)
+        if earlier is not None:
+            content["configuration"]["dataset"] += f", first {earlier}"
+        return RunFile.model_validate_json(json.dumps(content))
+    except OSError as error:
+        raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise InfrastructureError(f"{path} is not a RunFile of this version ({_first(error)})") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InfrastructureError(f"{path} is no run's configuration") from error
+
+
 def _described(result: TaskResult, tasks: Mapping[str, Task]) -> TaskResult:
     task = tasks.get(result.task)
     if task is None:
@@ -283,7 +289,6 @@ def _result(directory: Path, record: TaskRecord) -> TaskResult:
     evidence = view.evidence if view else None
     program = view.program if view else None
     journal = directory / record.journal if record.journal else None
-    meta: TaskMeta | None = getattr(record, "meta", None)
     in_vain = [attempt.usage for attempt in record.earlier]
     if view and record.outcome == "error":
         in_vain.append(view.usage)
@@ -313,9 +318,9 @@ def _result(directory: Path, record: TaskRecord) -> TaskResult:
         program=program,
         program_sha256=program_sha256(program) if program is not None else None,
         journal=journal if journal and journal.is_file() else None,
-        difficulty=meta.difficulty if meta else "",
-        platform=meta.platform if meta else "",
-        date=meta.date if meta else "",
+        difficulty=record.meta.difficulty,
+        platform=record.meta.platform,
+        date=record.meta.date,
     )
 
 

@@ -14,6 +14,7 @@ from atlas.events import Pins
 from atlas.policy import A
 from benchmark.results import described, load_journal, load_record, load_run, load_runs, program_sha256
 from benchmark.run_store import Configuration, RunStore, TaskRecord
+from benchmark.statistics import Submission
 from benchmark.tasks import HiddenTests, Task
 
 VIEW = {
@@ -49,7 +50,7 @@ def record(task: str, outcome: str = "passed", **more: object) -> TaskRecord:
 
 def make_run(directory: Path, *records: TaskRecord, journal: str = "") -> Path:
     configuration = Configuration(
-        dataset="d", dataset_sha256="0" * 64, tasks=3, limit=None, condition="A", seed=7, grader="official"
+        dataset="d", dataset_sha256="0" * 64, tasks=3, condition="A", seed=7, grader="official"
     )
     with RunStore(directory, configuration) as store:
         store.bind_policy(A)
@@ -72,7 +73,8 @@ def test_a_run_as_its_records_tell_it(tmp_path: Path) -> None:
     run = load_run(made)
     assert (run.run_id, run.condition, run.seed, run.model) == ("r", "A", 7, "m")
     assert [task.task for task in run.tasks] == ["a", "b", "c"]
-    assert (run.n, run.passed, run.errors, run.outcomes) == (2, 1, 1, {"a": True, "b": False})
+    assert (run.n, run.passed, run.errors) == (2, 1, 1)
+    assert run.replicate == ({"a": Submission(True, 0), "b": Submission(False, 20)}, "m", 7)
     assert run.seconds == pytest.approx(5.0)
     _, b, c = run.tasks
     assert (b.tokens_in, b.tokens_out, b.tokens_cached, b.tokens_late) == (10, 20, 5, 3)
@@ -103,6 +105,10 @@ def test_the_data_set_says_what_the_run_did_not_note(tmp_path: Path) -> None:
         hidden=HiddenTests((Example(input="", output="7"),)),
     )
     a, b = described(run, [task]).tasks
+    c = described(load_run(make_run(tmp_path / "s", record("a", meta={"difficulty": "easy"}))), [task]).tasks[
+        0
+    ]
+    assert (c.difficulty, c.platform) == ("easy", "leetcode"), "what the run noted stands"
     assert (a.difficulty, a.platform, a.date, a.month) == ("hard", "leetcode", "2024-03-09", "2024-03")
     assert (b.difficulty, b.platform, b.month) == ("", "", "")
 
@@ -126,6 +132,19 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         load_runs([tmp_path])
     with pytest.raises(BadInput, match="no record of a task 'x'"):
         load_record(load_run(tmp_path / "r1"), "x")
+
+
+def test_runs_of_the_first_version_are_read(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", record("a")) / "config.json"
+    content = json.loads(path.read_text())
+    content["configuration"]["limit"] = 3
+    del content["sources"], content["excluded"]
+    path.write_text(json.dumps(content))
+    run = load_run(tmp_path / "r")
+    assert (run.configuration.dataset, run.sources, run.excluded) == ("d, first 3", (), {})
+    path.write_text("[]")
+    with pytest.raises(InfrastructureError, match="no run's configuration"):
+        load_run(tmp_path / "r")
 
 
 def test_a_file_of_another_version_is_named(tmp_path: Path) -> None:
