@@ -33,8 +33,12 @@ STOP_S = 60.0
 class Field:
     """Everything of one run, in one directory, which appears in every process's command or environment."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, tokens_per_second: float = TOKENS_PER_SECOND, processes: bool = True
+    ) -> None:
         self.directory = directory
+        self._tokens_per_second = tokens_per_second
+        self._processes = processes
         self.data_dir = directory / "data"
         self.port = free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -64,14 +68,31 @@ class Field:
             InfrastructureError: it does not get ready; says where its logs are.
         """
         self._start_model()
+        await self.start_stack()
+
+    def start_model(self) -> None:
+        """Start the model server alone, for a stack that someone else starts in our `environment`."""
+        self._start_model()
+
+    async def start_stack(self) -> None:
+        """Start the stack and wait until it is ready; the model server runs.
+
+        Raises:
+            InfrastructureError: as `start`.
+        """
         self._start_stack()
         deadline = time.monotonic() + READY_S
         async with Gateway(self.url) as gateway:
-            while self._pids().keys() != set(TARGETS) or (await gateway.readiness()).state != "ready":
+            while not self._complete() or (await gateway.readiness()).state != "ready":
                 if time.monotonic() > deadline or not self._stack or not self._stack.alive:
                     raise InfrastructureError(f"the stack does not get ready; logs: {self.directory}")
                 await asyncio.sleep(POLL_S)
         self.look()
+
+    def _complete(self) -> bool:
+        """Whether all processes are there; of a stack in one process, that one and its servers."""
+        names = self._pids().keys()
+        return names == set(TARGETS) if self._processes else names >= {MODEL, STACK, "redis", "executor"}
 
     def gave_up(self) -> str | None:
         """How the stack ended, if it did by itself (one that we kill is started again in the same step)."""
@@ -156,11 +177,13 @@ class Field:
     def _start_model(self) -> None:
         options = ["--port", str(self._model_port), "--log", str(self._log)]
         command = [sys.executable, "-m", "tests.chaos.model_server", *options]
-        command += ["--tokens-per-second", str(TOKENS_PER_SECOND)]
+        command += ["--tokens-per-second", str(self._tokens_per_second)]
         environment = {**os.environ, "PYTHONPATH": str(REPO)}
         self._model = Child.spawn("model", command, self.directory, env=environment)
 
-    def _start_stack(self) -> None:
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which `atlas` and the runner find this stack and model server, and no other."""
         others = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
         ours = {
             "ATLAS_DATA_DIR": str(self.data_dir),
@@ -168,8 +191,11 @@ class Field:
             "ATLAS_LLAMA_URL": f"http://127.0.0.1:{self._model_port}",
             "PYTHONPATH": str(REPO),
         }
-        command = [sys.executable, "-m", "atlas.cli", "up", "--processes"]
-        self._stack = Child.spawn("up", command, self.directory, env=others | ours)
+        return others | ours
+
+    def _start_stack(self) -> None:
+        command = [sys.executable, "-m", "atlas.cli", "up", *(["--processes"] if self._processes else [])]
+        self._stack = Child.spawn("up", command, self.directory, env=self.environment)
 
 
 def _lives(process: psutil.Process) -> bool:
