@@ -1,0 +1,161 @@
+"""The command line of an ablation."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from atlas.cancellation import Interrupted, run_interruptible
+from atlas.config import Settings, load
+from atlas.contracts import Contract
+from atlas.errors import AtlasError, InfrastructureError, StartupError
+from benchmark.ablation.carry_out import How, carry_out
+from benchmark.ablation.plan import Plan, read_plan
+from benchmark.ablation.store import AblationStore
+from benchmark.datasets.selection import load as load_tasks
+from benchmark.run_summary import RunSummary, duration
+
+COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
+EXAMPLES = """a plan (docs/METHODOLOGY.md explains the choices):
+  name = "budgets"
+  seeds = [0, 1]
+  models = ["qwen2.5-coder-0.5b"]
+  [tasks]
+  dataset = "bundled"
+  [[conditions]]
+  policy = "A"
+  seeds = [0]
+  [[conditions]]
+  name = "resample-2k"
+  policy = "resample"
+  token_budget = 2048
+
+examples:
+  python -m benchmark.ablation plan.toml                    begin, or go on after a stop, a kill, a power cut
+  python -m benchmark.ablation plan.toml --concurrency 8    more tasks in flight
+  python -m benchmark.ablation plan.toml --target http://gpu-box:8400 --json | tail -n 1 | jq .conditions
+
+A stack of the plan's own is started for each model, on free ports; conditions that draw the same samples draw
+them once (DIR/MODEL/pool). With --target the tasks go to that gateway, which draws every sample itself.
+
+exit codes: 0 every task has a result; 3 some ended in 'error' (the same command retries just those);
+1 could not run; 2 wrong arguments; 130 interrupted (the same command goes on)"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments."""
+
+    plan: Path
+    dir: Path | None
+    target: str | None
+    api_key: str | None
+    concurrency: int | None
+    json: bool
+    config: Path | None
+
+
+class Result(Contract):
+    """What `--json` ends with: a summary of each cell of the plan, in its order."""
+
+    plan: str
+    directory: str
+    errors: int
+    runs: tuple[RunSummary, ...]
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark.ablation",
+        description="Measure conditions × seeds × models as one plan; what is done is never done again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("plan", type=Path, metavar="PLAN.toml", help="what to measure")
+    add("--dir", type=Path, metavar="DIR", help="where its results are kept [DATA_DIR/ablations/NAME]")
+    add("--concurrency", type=_whole, metavar="N", help="tasks in flight [as many as the server has slots]")
+    add("--target", metavar="URL", help="send the tasks to this gateway instead of a stack started here")
+    add("--api-key", metavar="KEY", help="for a gateway that wants one [$ATLAS_API_KEY]")
+    add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
+    add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
+    return Options(**vars(parser.parse_args(argv)))
+
+
+async def run(options: Options, settings: Settings, plan: Plan, console: Console) -> Result:
+    """Carry out the plan, or what is left of it.
+
+    Raises:
+        AtlasError: it cannot begin or go on; what is done is kept.
+    """
+    if options.api_key is not None:
+        settings = settings.model_copy(update={"api_key": options.api_key})
+    loaded = load_tasks(plan.tasks, settings.data_dir)
+    directory = (options.dir or settings.data_dir / "ablations" / plan.name).absolute()
+    with AblationStore(directory, plan, loaded) as store:
+        console.print(
+            f"plan {plan.name}: {len(plan.cells)} runs of {len(loaded.tasks)} tasks ({directory})",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        summaries = await carry_out(store, How(settings, options.target, options.concurrency), console)
+    errors = sum(summary.errors for summary in summaries)
+    return Result(plan=plan.name, directory=str(directory), errors=errors, runs=tuple(summaries))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and return the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = parse(argv)
+    err = Console(stderr=True, soft_wrap=True)
+    command = shlex.join(["python", "-m", "benchmark.ablation", str(options.plan)])
+    again = f"go on with:  {command}  (and the same options)"
+    try:
+        plan, settings = read_plan(options.plan), load(options.config)
+        result = run_interruptible(run(options, settings, plan, err))
+    except AtlasError as error:
+        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
+        if isinstance(error, (InfrastructureError, StartupError)):
+            err.print(again, markup=False, highlight=False)
+        return FAILED
+    except Interrupted:
+        err.print(f"interrupted; {again}", markup=False, highlight=False)
+        return INTERRUPTED
+    (err if options.json else Console()).print(_table(result))
+    if result.errors:
+        err.print(f"{result.errors} tasks ended in error; {again}", markup=False, highlight=False)
+    if options.json:
+        print(result.model_dump_json(), flush=True)
+    return WITH_ERRORS if result.errors else COMPLETE
+
+
+def _table(result: Result) -> Table:
+    drawn = Table("model", "condition", "seed", "n", "pass rate, Wilson 95%", "tokens out / task", "time")
+    for each in result.runs:
+        low, high = each.interval or (0.0, 0.0)
+        rate = f"{each.passed / each.n:.1%} [{low:.1%}, {high:.1%}]" if each.n else "-"
+        tokens = f"{each.tokens_out / each.n:,.0f}" if each.n else "-"
+        n = f"{each.n}" + (f" + {each.errors} errors" if each.errors else "")
+        cells = (each.model or "-", each.condition, str(each.seed), n, rate, tokens, duration(each.seconds))
+        drawn.add_row(*cells)
+    return drawn
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

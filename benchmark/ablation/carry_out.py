@@ -1,0 +1,133 @@
+"""Runs what is left of an ablation: model after model, cell after cell, several tasks in flight."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from atlas.config import Settings
+from atlas.embedded.own_stack import Stack, reach
+from atlas.errors import BadInput
+from atlas.policy import POLICIES
+from benchmark.ablation.estimate import most_tokens
+from benchmark.ablation.plan import Cell, model_name
+from benchmark.ablation.progress import AblationProgress
+from benchmark.ablation.store import AblationStore
+from benchmark.measure import Bench, measure
+from benchmark.pooled_stack import pooled_stack
+from benchmark.run_store import RunStore
+from benchmark.run_summary import RunSummary, summarise
+from benchmark.scoring.grader import Grader
+from benchmark.solve import Grades
+
+
+@dataclass(frozen=True)
+class How:
+    """Where the tasks go and how many at once. `target` None: a stack of the plan's own, with sample pools.
+
+    `concurrency` None: as many as the model server has slots, which is what it serves well.
+    """
+
+    settings: Settings
+    target: str | None = None
+    concurrency: int | None = None
+
+
+async def carry_out(
+    store: AblationStore, how: How, console: Console, grader: Grades | None = None
+) -> list[RunSummary]:
+    """Give every task of every cell a result, or an `error`; return the cells' summaries, in order.
+
+    Raises:
+        AtlasError: the plan cannot go on; what is done is kept.
+    """
+    cells = store.plan.cells
+    if how.target is not None and len({cell.model for cell in cells}) > 1:
+        raise BadInput("a gateway serves one model: with --target a plan has one model at most")
+    left = {cell.name: _left(store, cell) for cell in cells}
+    whole = len(cells) * len(store.loaded.tasks)
+    keys = {cell.name: (model_name(cell.model), cell.variant.name) for cell in cells}
+    weights = {
+        keys[cell.name]: float(most_tokens(cell.variant.policy_among(POLICIES.values(), cell.seed)))
+        for cell in cells
+    }
+    if any(left.values()):
+        async with AsyncExitStack() as held:
+            if grader is None:
+                isolation = how.settings.sandbox_isolation
+                grader = await held.enter_async_context(Grader(isolation=isolation))
+            finished = whole - sum(left.values())
+            progress = held.enter_context(AblationProgress(console, left, keys, finished, weights))
+            for model in dict.fromkeys(cell.model for cell in cells):
+                todo = [cell for cell in cells if cell.model == model and left[cell.name]]
+                if todo:
+                    await _model(store, how, model, todo, grader, progress, console)
+    return [_summary(store, cell) for cell in cells]
+
+
+async def _model(
+    store: AblationStore,
+    how: How,
+    model: str | None,
+    cells: Sequence[Cell],
+    grader: Grades,
+    progress: AblationProgress,
+    console: Console,
+) -> None:
+    settings = _settings_for(how.settings, model)
+    async with _stack(settings, how.target, store.model_directory(model), console) as stack:
+        served = (await stack.gateway.status()).model
+        expected = model_name(model) if model else served
+        if served != expected:
+            raise BadInput(f"the gateway at {stack.gateway.url} serves {served}, the plan says {expected}")
+        bench = Bench(stack, grader, console, how.concurrency or settings.slots)
+        for cell in cells:
+            progress.begins(cell.name)
+            with store.run(cell) as run:
+                await measure(run, store.loaded.tasks, cell.variant, bench, progress)
+                run.save_result(_summary_of(store, run).model_dump_json())
+
+
+@asynccontextmanager
+async def _stack(
+    settings: Settings, target: str | None, directory: Path, console: Console
+) -> AsyncIterator[Stack]:
+    if target is not None:
+        async with reach(settings, console, target=target) as stack:
+            yield stack
+        return
+    async with pooled_stack(settings, directory, console) as pooled:
+        yield pooled.stack
+        drawn, recorded = pooled.pool.drawn, pooled.pool.recorded
+    console.print(
+        f"samples: {drawn} drawn, {recorded} from the pool ({directory / 'pool'})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _settings_for(settings: Settings, model: str | None) -> Settings:
+    if model is None:
+        return settings
+    if model.endswith(".gguf"):
+        return settings.model_copy(update={"model_path": Path(model)})
+    return settings.model_copy(update={"model": model, "model_path": None})
+
+
+def _left(store: AblationStore, cell: Cell) -> int:
+    with store.run(cell) as run:
+        return len(run.unfinished(store.loaded.tasks))
+
+
+def _summary(store: AblationStore, cell: Cell) -> RunSummary:
+    with store.run(cell) as run:
+        return _summary_of(store, run)
+
+
+def _summary_of(store: AblationStore, run: RunStore) -> RunSummary:
+    return summarise(run, [task.id for task in store.loaded.tasks])

@@ -1,0 +1,67 @@
+"""A stack of its own whose model calls go through a sample pool: what was drawn once is not drawn again.
+
+llama-server (a child, started again when it dies) ◀── SamplePool ◀── `atlas up` (another DATA_DIR and ports)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from atlas import models
+from atlas.cli_progress import pull_shown
+from atlas.config import Settings
+from atlas.embedded import own_stack
+from atlas.embedded.own_stack import Stack
+from atlas.embedded.stack import Children
+from benchmark.recorded.pool import SamplePool
+
+ELSEWHERE = "none"  # an address for a part that is not to be started
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The stack, and the pool that its model calls go through."""
+
+    stack: Stack
+    pool: SamplePool
+
+
+@asynccontextmanager
+async def pooled_stack(settings: Settings, directory: Path, console: Console) -> AsyncIterator[Pooled]:
+    """Start everything for the model of the settings, and stop it at the end.
+
+    `directory` keeps the samples (`pool/`) and the stack's journal (`stack/`), so that after a kill the next
+    to come finds both. A model server elsewhere (LLAMA_URL) is drawn from where it is. Enter it in the main
+    thread: children die with the thread that started them.
+
+    Raises:
+        AtlasError: the model is missing, something cannot start, or the pool is another model's.
+    """
+    async with AsyncExitStack() as held:
+        upstream = settings.llama_url
+        if upstream is None:
+            upstream = await held.enter_async_context(_model_server(settings, directory))
+        pool = await held.enter_async_context(SamplePool(directory / "pool", upstream))
+        own = {"data_dir": directory / "stack", "llama_url": pool.url}
+        stack = await held.enter_async_context(
+            own_stack.private(settings.model_copy(update=own | {"redis_url": None}), console)
+        )
+        yield Pooled(stack, pool)
+
+
+@asynccontextmanager
+async def _model_server(settings: Settings, directory: Path) -> AsyncIterator[str]:
+    if settings.model_path is None:
+        await asyncio.to_thread(pull_shown, settings.model, models.models_dir_of(settings))
+    model = await asyncio.to_thread(models.resolve, settings)
+    alone = {"data_dir": directory / "llama", "redis_url": ELSEWHERE, "executor_url": ELSEWHERE}
+    async with Children(settings.model_copy(update=alone), model) as started:
+        if started.llama_url is None:
+            raise AssertionError("a model server was started without an address")
+        yield started.llama_url
