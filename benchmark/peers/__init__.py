@@ -1,0 +1,1 @@
+"""Other systems on the same model server, tasks, budget and grader: see docs/PEERS.md."""
