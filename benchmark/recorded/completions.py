@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import Field, ValidationError
 
@@ -254,6 +255,38 @@ class CompletionStore:
         tokens_in = recorded.choice.usage.tokens_in
         row = (call.key, seed, sha256(call.prompt), tokens_in, recorded.model_dump_json())
         self._database.execute("INSERT INTO completions VALUES (?, ?, ?, ?, ?)", row)
+
+
+class Records(Protocol):
+    """What answers calls: a store, or several."""
+
+    def find(self, call: Call, seed: int) -> Recorded | None:
+        """Return the choice of this seed, if it is there."""
+
+    def tokens_in(self, prompt: str) -> int | None:
+        """Return how many tokens a prompt has, if it is known."""
+
+    def has_spans(self) -> bool:
+        """Whether choices bring their span embeddings."""
+
+
+class Several:
+    """Stores of one model: what the first does not have is looked for in the next."""
+
+    def __init__(self, stores: Sequence[Records]) -> None:
+        self._stores = tuple(stores)
+
+    def find(self, call: Call, seed: int) -> Recorded | None:
+        """Return the choice of this seed, if one of them has it."""
+        return next((found for store in self._stores if (found := store.find(call, seed))), None)
+
+    def tokens_in(self, prompt: str) -> int | None:
+        """Return how many tokens a prompt has, if one of them knows."""
+        return next((n for store in self._stores if (n := store.tokens_in(prompt)) is not None), None)
+
+    def has_spans(self) -> bool:
+        """Whether choices of one of them bring their span embeddings."""
+        return any(store.has_spans() for store in self._stores)
 
 
 def spread(summary: LogprobSummary, tokens: int) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from atlas.llama_stream import PATH
 from atlas.model_facts import ModelFacts
 from benchmark.recorded.chat_template import ChatTemplate, TemplateFailed
 from benchmark.recorded.chunks import chunks_of
-from benchmark.recorded.completions import Call, CompletionStore, Recorded
+from benchmark.recorded.completions import Call, CompletionStore, Recorded, Records
 from benchmark.recorded.upstream import BROKEN, Drawing, Refused, Upstream
 
 UNANSWERABLE = "Unanswerable"
@@ -85,7 +85,7 @@ def recording(store: CompletionStore, upstream: Upstream, model: str, counts: Co
     return app
 
 
-def frozen(store: CompletionStore, facts: ModelFacts, counts: Counts) -> FastAPI:
+def frozen(store: Records, facts: ModelFacts, counts: Counts) -> FastAPI:
     """Return the app of a record alone, of the model that `facts` tell of.
 
     Raises:

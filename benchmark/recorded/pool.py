@@ -14,21 +14,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import ValidationError
-
 from atlas.errors import Conflict, InfrastructureError
 from atlas.files import take_lock
 from atlas.llama import LlamaClient
-from atlas.model_facts import ModelFacts
 from benchmark.recorded.completions import CompletionStore
 from benchmark.recorded.model_app import Counts, recording
+from benchmark.recorded.model_file import save_model_facts
 from benchmark.recorded.serving import served
 from benchmark.recorded.upstream import Upstream
-from benchmark.run_store import write_atomic
 
-COMPLETIONS, MODEL = "completions.sqlite", "model.json"
-# What changes what is drawn. The time of asking, and settings of the stack, do not.
-SAME = ("model", "chat_template", "context_tokens", "slots", "span_n_embd", "build", "quantization")
+COMPLETIONS = "completions.sqlite"
 
 
 class SamplePool:
@@ -64,7 +59,7 @@ class SamplePool:
             client = LlamaClient(self._upstream_url)
             stack.push_async_callback(client.aclose)
             facts, model = await client.facts(), await client.model_facts()
-            bind_model(self.directory, model)
+            save_model_facts(self.directory, model)
             store = CompletionStore(self.directory / COMPLETIONS)
             stack.callback(store.close)
             self._upstream = Upstream(self._upstream_url, store, facts)
@@ -88,42 +83,3 @@ class SamplePool:
         except OSError as error:
             raise InfrastructureError(f"cannot write to {self.directory}: {error.strerror}") from error
         stack.callback(os.close, lock)
-
-
-def bind_model(directory: Path, facts: ModelFacts) -> None:
-    """Note the model of a directory, or see that it is the one it has.
-
-    Raises:
-        Conflict: it is another.
-        InfrastructureError: `model.json` cannot be read or written.
-    """
-    known = read_model(directory)
-    if known is None:
-        try:
-            write_atomic(directory / MODEL, facts.model_dump_json(indent=1) + "\n")
-        except OSError as error:
-            raise InfrastructureError(f"cannot write {directory / MODEL}: {error.strerror}") from error
-        return
-    differ = [name for name in SAME if getattr(known, name) != getattr(facts, name)]
-    if differ:
-        told = "; ".join(f"{name} was {_told(known, name)}, is {_told(facts, name)}" for name in differ)
-        raise Conflict(f"{directory} was drawn from another model server: {told}")
-
-
-def read_model(directory: Path) -> ModelFacts | None:
-    """Return the facts in a directory's `model.json`; None if there is none.
-
-    Raises:
-        InfrastructureError: it cannot be read.
-    """
-    path = directory / MODEL
-    try:
-        return ModelFacts.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise InfrastructureError(f"cannot read {path}: {str(error)[:300]}") from error
-
-
-def _told(facts: ModelFacts, name: str) -> str:
-    return repr(getattr(facts, name))[:60]

@@ -12,7 +12,8 @@ import pytest
 from atlas.contracts import SamplingParams
 from atlas.errors import Conflict, ModelServerError
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient
-from benchmark.recorded.pool import SamplePool, read_model
+from benchmark.recorded.model_file import read_model_facts
+from benchmark.recorded.pool import SamplePool
 from benchmark.recorded.serving import served
 from tests.support.scripted_model import ScriptedModel
 
@@ -62,7 +63,7 @@ async def test_the_pool_gives_what_the_server_gives_and_draws_each_choice_once(
     assert middle.choices[0].text == direct.choices[1].text
     assert later.choices[:3] == direct.choices
     assert [(body["seed"], body["n_cmpl"]) for body in model.bodies] == [(7, 3), (10, 1)]
-    facts = read_model(tmp_path / "pool")
+    facts = read_model_facts(tmp_path / "pool")
     assert facts is not None
     assert (facts.model, facts.context_tokens) == ("scripted", 100_000)
 

@@ -1,0 +1,54 @@
+"""`model.json` of a run or a sample pool: the model it was drawn from, so that it can be replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from atlas.errors import Conflict, InfrastructureError
+from atlas.model_facts import ModelFacts
+from benchmark.run_store import write_atomic
+
+MODEL = "model.json"
+# What changes what is drawn. The time of asking, slots, and settings of the stack do not.
+SAME = ("model", "chat_template", "context_tokens", "span_n_embd", "build", "quantization")
+
+
+def save_model_facts(directory: Path, facts: ModelFacts) -> None:
+    """Note the model of a directory, or see that it is the one it has.
+
+    Raises:
+        Conflict: it is another.
+        InfrastructureError: `model.json` cannot be read or written.
+    """
+    known = read_model_facts(directory)
+    if known is None:
+        try:
+            write_atomic(directory / MODEL, facts.model_dump_json(indent=1) + "\n")
+        except OSError as error:
+            raise InfrastructureError(f"cannot write {directory / MODEL}: {error.strerror}") from error
+        return
+    differ = [name for name in SAME if getattr(known, name) != getattr(facts, name)]
+    if differ:
+        told = "; ".join(f"{name} was {_told(known, name)}, is {_told(facts, name)}" for name in differ)
+        raise Conflict(f"{directory} was drawn from another model server: {told}")
+
+
+def read_model_facts(directory: Path) -> ModelFacts | None:
+    """Return the facts in a directory's `model.json`; None if there is none.
+
+    Raises:
+        InfrastructureError: it cannot be read.
+    """
+    path = directory / MODEL
+    try:
+        return ModelFacts.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise InfrastructureError(f"cannot read {path}: {str(error)[:300]}") from error
+
+
+def _told(facts: ModelFacts, name: str) -> str:
+    return repr(getattr(facts, name))[:60]
