@@ -21,6 +21,7 @@ from atlas.embedded import executor_server
 from atlas.errors import InfrastructureError, StartupError
 from atlas.executor import Executor, ExecutorClient
 from atlas.judge import judge
+from benchmark.scoring import choice, steps
 from benchmark.scoring.private_directory import PrivateDirectory
 from benchmark.tasks import Task
 
@@ -34,9 +35,12 @@ class Grade:
 
     `passed` is None exactly when `error` says which machinery failed: that is no result, and must not be
     counted as a wrong answer. Grading stops at the first test that is not accepted, so `verdicts` has up to
-    `tests` entries, in the tests' order.
+    `tests` entries, in the tests' order. A problem of steps is graded to its end, one verdict a step, and is
+    passed if every step is; a multiple choice has one verdict, on its letter.
 
     Attributes:
+        parts: sub-problems that are graded on their own (the steps of a `steps` problem), 0 for other kinds.
+        parts_passed: how many of them passed.
         seconds: wall time of all runs together.
         cpu_s: CPU time of all runs together.
         memory_mb: peak resident memory of the run that used most.
@@ -52,6 +56,8 @@ class Grade:
     error: str | None = None
     cpu_s: float = 0.0
     memory_mb: float = 0.0
+    parts: int = 0
+    parts_passed: int = 0
 
 
 class Grader:
@@ -107,14 +113,20 @@ class Grader:
     async def grade(self, task: Task, code: str | None, checker: Checker = "official") -> Grade:
         """Run `code` on the task's public and hidden tests; None: the task ended without a program.
 
+        For a multiple choice `code` is the letter, and nothing is run.
+
         Never raises for a program or for a failing executor: a failure of the machinery is tried once more
         (on a new executor if the old one has died), then returned as `error`.
         """
-        tests = len(task.grading_tests)
+        tests, parts = len(task.grading_tests), _parts(task)
         if code is None:
-            return Grade(task.id, checker, passed=False, tests=tests)
+            return Grade(task.id, checker, passed=False, tests=tests, parts=parts)
+        if task.problem.kind == "choice":
+            verdict = choice.verdict(task, code)
+            return Grade(task.id, checker, verdict is Verdict.ACCEPTED, tests=tests, verdicts=(verdict,))
         if not _is_source(code):
-            return Grade(task.id, checker, passed=False, tests=tests, verdicts=(Verdict.COMPILE_ERROR,))
+            verdicts = (Verdict.COMPILE_ERROR,)
+            return Grade(task.id, checker, passed=False, tests=tests, verdicts=verdicts, parts=parts)
         async with self._turns:
             for _ in range(ATTEMPTS):
                 grade = await self._attempt(task, code, checker)
@@ -125,14 +137,18 @@ class Grader:
     async def _attempt(self, task: Task, code: str, checker: Checker) -> Grade:
         tests = task.grading_tests
         try:
-            execution = await judge(
-                await self._living_executor(),
-                code=code,
-                problem=task.problem,
-                tests=tests,
-                checker=checker,
-                stop_on_failure=True,
-            )
+            executor = await self._living_executor()
+            if task.problem.kind == "steps":
+                execution = await steps.execute(executor, task, code)
+            else:
+                execution = await judge(
+                    executor,
+                    code=code,
+                    problem=task.problem,
+                    tests=tests,
+                    checker=checker,
+                    stop_on_failure=True,
+                )
         except (InfrastructureError, StartupError) as e:
             error = f"{type(e).__name__}: {e}"
         except ValidationError as e:  # the contract refuses the request: say where, and quote nothing
@@ -182,11 +198,13 @@ class Grader:
 def _grade(task: Task, checker: Checker, execution: Execution) -> Grade:
     verdicts = tuple(result.verdict for result in execution.results)
     tests = len(task.grading_tests)
+    parts = _parts(task)
     failed = set(verdicts) - {Verdict.ACCEPTED, Verdict.INFRASTRUCTURE_ERROR}
     passed: bool | None = None
     error: str | None = None
-    if failed:
-        passed = False  # one honest failure decides, whatever happened to other runs
+    if failed and not (parts and Verdict.INFRASTRUCTURE_ERROR in verdicts):
+        # One honest failure decides, whatever happened to other runs; but steps are counted one by one.
+        passed = False
     elif Verdict.INFRASTRUCTURE_ERROR in verdicts:
         reason = next(r.error for r in execution.results if r.verdict is Verdict.INFRASTRUCTURE_ERROR)
         error = f"executor: {reason}"[:ERROR_KEPT_CHARS]
@@ -205,7 +223,13 @@ def _grade(task: Task, checker: Checker, execution: Execution) -> Grade:
         error=error,
         cpu_s=sum(result.cpu_s for result in execution.results),
         memory_mb=max((result.memory_mb for result in execution.results), default=0.0),
+        parts=parts,
+        parts_passed=verdicts.count(Verdict.ACCEPTED) if parts else 0,
     )
+
+
+def _parts(task: Task) -> int:
+    return len(task.hidden) if task.problem.kind == "steps" else 0
 
 
 def _is_source(code: str) -> bool:
