@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlas.errors import BadInput
+from benchmark.datasets.humaneval import open_humaneval, open_humaneval_plus
 from benchmark.datasets.lcb_jsonl import Row, json_lines
 from benchmark.datasets.livecodebench import is_copy, is_official, open_livecodebench
+from benchmark.datasets.mbpp import open_mbpp, open_mbpp_plus, open_mbpp_sanitized
 from benchmark.datasets.plain import is_plain, open_plain
 from benchmark.datasets.source import Loader, Opened, Request, open_rows
 
@@ -38,15 +40,24 @@ def own_file(request: Request) -> Opened:
     path = request.own_copy("a file")
     if is_official(path):
         return open_livecodebench(request)
-    if is_plain(first_row(path)):
+    first = first_row(path)
+    if is_plain(first):
         return open_plain(request)
+    if "task_id" in first.fields:
+        wanted = "humaneval, humaneval_plus, mbpp, mbpp_sanitized, mbpp_plus"
+        raise BadInput(f"{path}: looks like a data set's own file: say which, as NAME={path} ({wanted})")
     request.refuse("a single file", "release", "revision")
     return open_rows(path.name, [path])
 
 
 LOADERS: Mapping[str, Loader] = {
     "bundled": bundled,
+    "humaneval": open_humaneval,
+    "humaneval_plus": open_humaneval_plus,
     "livecodebench": open_livecodebench,
+    "mbpp": open_mbpp,
+    "mbpp_plus": open_mbpp_plus,
+    "mbpp_sanitized": open_mbpp_sanitized,
     "plain": open_plain,
 }
 NAMES = LOADERS.keys()
