@@ -177,7 +177,7 @@ def changes(material: Material, on: Bench) -> tuple[str, ...]:
 async def _solved(subject: Subject, policy: Policy, on: Bench) -> TaskView:
     submitted = subject.submitted
     request = SubmitRequest(problem=submitted.problem, policy=policy, deadline_s=submitted.deadline_s)
-    name = sha256(subject.record.task)  # any id is a key so
+    name = sha256(f"{policy.model_dump_json()} {subject.record.task}")  # of any length, and with any letters
     view, _ = await on.stack.gateway.submit(request, name)
     if on.pins is None:
         on.pins = await on.stack.gateway.pins(view.id)
