@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlas.errors import BadInput
+from benchmark.datasets import gpqa, scicode
 from benchmark.datasets.humaneval import open_humaneval, open_humaneval_plus
 from benchmark.datasets.lcb_jsonl import Row, json_lines
 from benchmark.datasets.livecodebench import is_copy, is_official, open_livecodebench
@@ -18,6 +19,12 @@ from benchmark.datasets.source import Loader, Opened, Request, open_rows
 
 BUNDLED = Path(__file__).parent / "bundled" / "tasks.jsonl"
 SUFFIXES = (".jsonl", ".jsonl.gz")
+# By a field of its own, the data set that a file seems to be: what it is must be said, to be checked.
+LOOKS = {
+    "task_id": "humaneval, humaneval_plus, mbpp, mbpp_sanitized, mbpp_plus",
+    gpqa.RIGHT: "gpqa_diamond, gpqa_part",
+    "sub_steps": "scicode, scicode_background, scicode_part",
+}
 
 
 def bundled(request: Request) -> Opened:
@@ -38,20 +45,24 @@ def own_file(request: Request) -> Opened:
         InfrastructureError: reference programs could not be run.
     """
     path = request.own_copy("a file")
+    if path.suffix.lower() == ".csv":
+        raise _unsaid(path, "gpqa_diamond, gpqa_part")
     if is_official(path):
         return open_livecodebench(request)
     first = first_row(path)
     if is_plain(first):
         return open_plain(request)
-    if "task_id" in first.fields:
-        wanted = "humaneval, humaneval_plus, mbpp, mbpp_sanitized, mbpp_plus"
-        raise BadInput(f"{path}: looks like a data set's own file: say which, as NAME={path} ({wanted})")
+    for field, wanted in LOOKS.items():
+        if field in first.fields:
+            raise _unsaid(path, wanted)
     request.refuse("a single file", "release", "revision")
     return open_rows(path.name, [path])
 
 
 LOADERS: Mapping[str, Loader] = {
     "bundled": bundled,
+    "gpqa_diamond": gpqa.open_diamond,
+    "gpqa_part": gpqa.open_part,
     "humaneval": open_humaneval,
     "humaneval_plus": open_humaneval_plus,
     "livecodebench": open_livecodebench,
@@ -59,6 +70,9 @@ LOADERS: Mapping[str, Loader] = {
     "mbpp_plus": open_mbpp_plus,
     "mbpp_sanitized": open_mbpp_sanitized,
     "plain": open_plain,
+    "scicode": scicode.open_scicode,
+    "scicode_background": scicode.open_with_background,
+    "scicode_part": scicode.open_part,
 }
 NAMES = LOADERS.keys()
 
@@ -94,6 +108,10 @@ def first_row(path: Path) -> Row:
         BadInput: there is none, or it is no JSON object.
     """
     return next(iter(json_lines(path)))
+
+
+def _unsaid(path: Path, names: str) -> BadInput:
+    return BadInput(f"{path}: looks like a data set's own file: say which, as NAME={path} ({names})")
 
 
 def _none(dataset: str, path: Path) -> BadInput:

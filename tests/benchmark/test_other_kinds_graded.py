@@ -12,15 +12,22 @@ import pytest
 import pytest_asyncio
 import sympy
 
-from atlas.contracts import Example, Problem, Verdict
+from atlas.contracts import LETTERS, Example, Problem, Verdict
+from atlas.errors import BadInput
+from atlas.events import Pins, TaskDecided, TaskSubmitted
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
+from atlas.llama_fake import FakeModelServer
+from atlas.policy import POLICIES
+from benchmark.datasets import load
 from benchmark.datasets.scicode import open_part
 from benchmark.datasets.source import Request
 from benchmark.scoring.grader import Grader
 from benchmark.scoring.steps_harness import comparisons, verdict
 from benchmark.tasks import HiddenTests, Task
+from tests.support.in_memory import solve
 from tests.support.scicode_files import HALF, SOLUTION, SPLIT, problem, write
 
+PLANS = '{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}'
 ACCEPTED, WRONG, RUNTIME = Verdict.ACCEPTED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR
 
 
@@ -82,6 +89,55 @@ def test_comparisons_are_close_and_shapes_count() -> None:
     assert close({"a": "x", 1.0: np.ones(2)}, {"a": "x", 1.0: np.ones(2)})
     assert not close({"a": 1}, {"b": 1})
     assert close({sympy.Symbol("a"): sympy.Symbol("b")}, {"a": "b"})
+
+
+# ---------------------------------------------------------------- from a file to a grade
+
+
+async def solved(task: Task, answer: str) -> str | None:
+    """What the solving stack hands back for a task, by a model that always says the same."""
+    pins = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
+    submitted = TaskSubmitted(problem=task.problem, policy=POLICIES["full"], pins=pins, deadline_s=600)
+    model = FakeModelServer(lambda request: PLANS if request.json_schema else answer)
+    state, events = await solve(submitted, model, Absent())
+    assert isinstance(state.closed, TaskDecided)
+    seen = "".join(event.model_dump_json() for event in events) + "".join(r.prompt for r in model.requests)
+    assert "SECRET" not in seen
+    assert not any(test.input and test.input in seen for test in task.hidden.tests)
+    return state.candidates[state.closed.candidate].code
+
+
+async def test_a_question_from_its_file_to_its_grade(tmp_path: Path) -> None:
+    columns = {
+        "Question": "Which?",
+        "Correct Answer": "this",
+        **{f"Incorrect Answer {n}": f"{n}" for n in (1, 2, 3)},
+    }
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps(columns), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"say which, as NAME=.*gpqa_part"):
+        load(path)
+    (task,) = load(f"gpqa_part={path}")
+    right = LETTERS[task.problem.choices.index("this")]
+    other = LETTERS[task.problem.choices.index("2")]
+    async with Grader(executor=Absent()) as grader:
+        passed = [
+            (await grader.grade(task, await solved(task, f"I see.\nAnswer: {said}"))).passed
+            for said in (right, other)
+        ]
+    assert passed == [True, False]
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio(loop_scope="module")
+async def test_steps_from_their_files_to_their_grade(tmp_path: Path, grader: Grader) -> None:
+    path = write(tmp_path)
+    with pytest.raises(BadInput, match=r"say which, as NAME=.*scicode_part"):
+        load(path)
+    (task,) = load(f"scicode_part={path}")
+    answer = f"First this:\n```python\nimport numpy as np\n{HALF}```\nThen that:\n```python\n{SPLIT}```\n"
+    grade = await grader.grade(task, await solved(task, answer))
+    assert (grade.passed, grade.parts_passed, grade.parts) == (True, 2, 2)
 
 
 # ---------------------------------------------------------------- whole gradings
