@@ -81,7 +81,8 @@ def task(row: Row, targets: Targets, background: bool) -> Task:
     """
     steps = _steps(row)
     given = {number: _given(row, number) for number in steps if number in GIVEN}
-    setup = row.text("required_dependencies")
+    if not isinstance(setup := row.fields.get("required_dependencies"), str):
+        raise row.bad("required_dependencies", "is missing or no text")
     hidden = []
     for number, fields in steps.items():
         if number in GIVEN:

@@ -32,6 +32,7 @@ class Nowhere(io.TextIOBase):
 def main() -> None:
     """Read the object, run, print."""
     asked = json.loads(sys.stdin.read())
+    bring_back()
     told, sys.stdout, sys.stdin = sys.stdout, Nowhere(), io.StringIO()
     said = verdict(asked)
     told.write(f"{asked['token']} {said}\n")
@@ -57,6 +58,47 @@ def verdict(asked: dict[str, Any]) -> str:
         except AssertionError:
             return "wrong"
     return "passed"
+
+
+# Names of numpy 1.26 and scipy 1.13, the versions of when the data was published, that newer ones have not.
+# Both the data's own imports and programs use them, and neither is wrong for that.
+NUMPY = {
+    "Inf": "inf",
+    "NaN": "nan",
+    "alltrue": "all",
+    "complex_": "complex128",
+    "cumproduct": "cumprod",
+    "float_": "float64",
+    "in1d": "isin",
+    "infty": "inf",
+    "product": "prod",
+    "row_stack": "vstack",
+    "sometrue": "any",
+    "trapz": "trapezoid",
+}
+
+
+def bring_back() -> None:
+    """Give numpy and scipy those names again, where they are installed and lack them."""
+    try:
+        import numpy as np
+        from scipy import integrate, special
+    except ImportError:  # told of where they are needed
+        return
+    for old, new in NUMPY.items():
+        vars(np).setdefault(old, vars(np)[new])
+
+    def simps(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+        return integrate.simpson(y, x=x, dx=dx, axis=axis)
+
+    def sph_harm(m: Any, n: Any, theta: Any, phi: Any) -> Any:
+        return special.sph_harm_y(n, m, phi, theta)
+
+    vars(integrate).setdefault("simps", simps)
+    vars(integrate).setdefault("trapz", integrate.trapezoid)
+    vars(integrate).setdefault("cumtrapz", integrate.cumulative_trapezoid)
+    if "sph_harm_y" in vars(special):
+        vars(special).setdefault("sph_harm", sph_harm)
 
 
 def value(written: dict[str, Any]) -> Any:

@@ -28,6 +28,7 @@ from tests.support.in_memory import solve
 from tests.support.scicode_files import HALF, SOLUTION, SPLIT, problem, write
 
 PLANS = '{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}'
+OLD = "from scipy.integrate import simps\nimport numpy as np\nassert np.trapz([2, 2]) == simps([2, 2], [0, 1])\n"
 ACCEPTED, WRONG, RUNTIME = Verdict.ACCEPTED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR
 
 
@@ -188,6 +189,7 @@ async def grader() -> AsyncIterator[Grader]:
         (SOLUTION.replace("x - half(x)", "0"), (ACCEPTED, WRONG)),
         (HALF, (ACCEPTED, RUNTIME)),
         (f"from scipy.special import erfc\nimport sympy\n{SOLUTION}print('passed')\n", (ACCEPTED, ACCEPTED)),
+        (f"{OLD}{SOLUTION}", (ACCEPTED, ACCEPTED)),
         (f"{SOLUTION}import sys\nprint('passed')\nsys.exit(0)\n", (WRONG, WRONG)),
         (f"{SOLUTION}input()\n", (RUNTIME, RUNTIME)),
         ("def half(x:\n", (RUNTIME, RUNTIME)),
