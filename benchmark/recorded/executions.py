@@ -7,19 +7,17 @@ run is not answered, unless the run failed (then nobody compares its output). A 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
-
-from pydantic import ValidationError
+from typing import Literal
 
 from atlas.contracts import Contract, Problem, TestResult, Verdict
-from atlas.errors import InfrastructureError
 from atlas.executor import HowToRun, Run, RunStatus
 from benchmark.recorded.completions import sha256
+from benchmark.recorded.row_file import read_rows
 
 Kind = Literal["stdin", "function"]
-Row = TypeVar("Row", bound=Contract)
+OUTPUT_KEPT_CHARS = 64_000
 INPUTS, EXECUTIONS = "inputs.jsonl", "executions.jsonl"
 
 
@@ -33,7 +31,10 @@ class GeneratedInput(Contract):
 
 
 class GeneratedRun(Contract):
-    """A line of `executions.jsonl`: what a program made of an input. Nobody says whether that is right."""
+    """A line of `executions.jsonl`: what a program made of an input. Nobody says whether that is right.
+
+    Outputs are kept up to 64 thousand characters; the hash is the whole output's.
+    """
 
     task: str
     program_sha256: str
@@ -41,6 +42,11 @@ class GeneratedRun(Contract):
     output_sha256: str
     isolation: str
     run: Run
+
+    @property
+    def whole(self) -> bool:
+        """Whether the output is all there, or the run failed, so that nobody compares it."""
+        return self.run.status is not RunStatus.OK or sha256(self.run.output) == self.output_sha256
 
 
 class ExecutionStore:
@@ -92,35 +98,9 @@ def read_executions(directory: Path, problems: Mapping[str, Problem], executions
         InfrastructureError: the file cannot be read, naming the line.
     """
     for row in read_rows(directory / EXECUTIONS, GeneratedRun):
-        if row.task in problems:
+        if row.task in problems and row.whole:
             how = how_to_run(problems[row.task])
             executions.add(how, row.program_sha256, row.input_sha256, row.run)
-
-
-def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """Yield the whole lines of a file, if it is there; a last line that a kill left half is no line.
-
-    Raises:
-        InfrastructureError: the file cannot be read, naming the line.
-    """
-    if not path.is_file():
-        return
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.endswith(b"\n"):
-                    yield _row(path, number, line, kind)
-    except OSError as error:
-        raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _row(path: Path, number: int, line: bytes, kind: type[Row]) -> Row:
-    try:
-        return kind.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InfrastructureError(f"{path}: line {number}: {where}: {first['msg']}") from error
 
 
 def _told(how: HowToRun) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from atlas.errors import BadInput, Conflict
 from atlas.events import CommandFailed, Entry, TaskSubmitted
 from atlas.model_facts import ModelFacts
+from benchmark.grades import Program, load_grades
 from benchmark.recorded.completions import CompletionStore, Records, Several
 from benchmark.recorded.executions import ExecutionStore, read_executions
 from benchmark.recorded.journals import read_journal
@@ -37,7 +38,7 @@ class Material:
     executions: ExecutionStore
     subjects: list[Subject] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
-    grades: dict[tuple[str, str], bool] = field(default_factory=dict)
+    grades: dict[Program, bool] = field(default_factory=dict)
 
 
 def gather(run: Path, more: Sequence[Path] = ()) -> Material:
@@ -70,6 +71,11 @@ def gather(run: Path, more: Sequence[Path] = ()) -> Material:
     problems = {subject.record.task: subject.submitted.problem for subject in material.subjects}
     for directory in (run, *others):
         read_executions(directory, problems, executions)
+    grader = results.configuration.grader
+    for program, grade in load_grades(run).items():
+        graded = grade.official if grader == "official" else grade.strict
+        if graded.passed is not None:
+            material.grades.setdefault(program, graded.passed)
     return material
 
 
@@ -102,8 +108,8 @@ def _read_run(results: RunResults, material: Material, completions: CompletionSt
         read_journal(entries, completions, material.executions)
         material.subjects.append(Subject(record, submitted, _failed(entries)))
         if record.grade and record.grade.passed is not None and record.view and record.view.program:
-            sha256 = program_sha256(record.view.program)
-            material.grades[record.task, sha256] = record.grade.passed
+            program = Program(record.task, program_sha256(record.view.program))
+            material.grades[program] = record.grade.passed
 
 
 def _failed(entries: Sequence[Entry]) -> frozenset[str]:

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -22,15 +21,15 @@ from rich.console import Console
 from atlas.api import SubmitRequest, TaskView
 from atlas.config import Settings
 from atlas.contracts import Contract
-from atlas.embedded import executor_server
 from atlas.embedded.own_stack import Stack, private
 from atlas.events import Pins
-from atlas.executor import ExecutorClient
 from atlas.policy import Policy
+from benchmark.grades import Program
 from benchmark.recorded.completions import sha256
 from benchmark.recorded.executor_app import Runs, executor_app
 from benchmark.recorded.material import Material, Subject
 from benchmark.recorded.model_app import Counts, frozen
+from benchmark.recorded.own_executor import own_executor
 from benchmark.recorded.serving import served
 from benchmark.results import program_sha256
 from benchmark.run_store import differences
@@ -88,7 +87,11 @@ async def bench(
     async with AsyncExitStack() as held:
         directory = PrivateDirectory.make("atlas-replay-")
         held.callback(directory.close)
-        live = await held.enter_async_context(_executor(settings, directory.path)) if execute else None
+        live = (
+            await held.enter_async_context(own_executor(settings, directory.path, "replay"))
+            if execute
+            else None
+        )
         model_url = await held.enter_async_context(served(frozen(material.completions, facts, calls)))
         executor_url = await held.enter_async_context(served(executor_app(material.executions, runs, live)))
         own = Settings(
@@ -101,19 +104,6 @@ async def bench(
         )
         stack = await held.enter_async_context(private(own, console))
         yield Bench(stack, calls, runs)
-
-
-@asynccontextmanager
-async def _executor(settings: Settings, directory: Path) -> AsyncIterator[ExecutorClient]:
-    own = settings.model_copy(update={"data_dir": directory / "executor"})
-    # Spawned in this thread, waited for in another.
-    server = executor_server.launch(own, name="replay")
-    try:
-        await asyncio.to_thread(server.wait_ready)
-        async with ExecutorClient(server.url) as client:
-            yield client
-    finally:
-        await asyncio.to_thread(server.stop)
 
 
 @dataclass(frozen=True)
@@ -220,7 +210,7 @@ async def _graded(replayed: Replayed, view: TaskView, material: Material, judge:
         return replayed
     if view.program is None or replayed.program_sha256 is None:
         return replayed.model_copy(update={"passed": False, "graded_by": "record"})
-    known = material.grades.get((replayed.task, replayed.program_sha256))
+    known = material.grades.get(Program(replayed.task, replayed.program_sha256))
     if known is not None:
         return replayed.model_copy(update={"passed": known, "graded_by": "record"})
     task = judge.tasks.get(replayed.task) if judge else None

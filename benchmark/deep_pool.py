@@ -1,0 +1,220 @@
+"""Records a deep pool: many samples of every task, each run on the examples and on generated inputs.
+
+    python -m benchmark.deep_pool --dataset bundled --k 16
+    python -m benchmark.replay data/pools/bundled-k16-s0 --policy mine.toml     # any shallower policy
+
+The pool is a run directory (`benchmark.run_store`) whose policy draws k plain samples and stops at nothing,
+with `inputs.jsonl` and `executions.jsonl` beside: what each distinct program made of inputs that nobody knows
+an answer to. Every step is taken up where a kill left it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from atlas.cancellation import Interrupted, run_interruptible
+from atlas.config import Settings, load
+from atlas.contracts import Contract
+from atlas.embedded.own_stack import reach
+from atlas.errors import AtlasError, BadInput, Conflict
+from benchmark.conditions import Variant
+from benchmark.datasets.selection import Loaded, Selection, add_options, from_options
+from benchmark.datasets.selection import load as load_tasks
+from benchmark.drawn import programs
+from benchmark.measure import Bench, configuration, measure
+from benchmark.progress import RunProgress
+from benchmark.recorded.input_runs import Work, left_to_run, make_inputs, read_given, run_all
+from benchmark.recorded.model_file import save_model_facts
+from benchmark.recorded.own_executor import own_executor
+from benchmark.results import load_run
+from benchmark.run_store import RunStore
+from benchmark.scoring.grader import Grader
+from benchmark.scoring.private_directory import PrivateDirectory
+
+COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
+EXAMPLES = """examples:
+  python -m benchmark.deep_pool                                     16 samples of each bundled task
+  python -m benchmark.deep_pool --dataset data/lcb/test6.jsonl --limit 20 --k 8
+  python -m benchmark.deep_pool --model qwen2.5-coder-1.5b --pool data/pools/deep-1.5b
+  python -m benchmark.deep_pool --inputs 0 --inputs-file mine.jsonl   lines {"task": ..., "input": ...}
+  python -m benchmark.deep_pool --json | tail -n 1 | jq .runs
+
+exit codes: 0 the pool is whole; 3 some tasks ended in 'error' (the same command retries just those);
+1 could not run; 2 wrong arguments; 130 interrupted (the same command goes on)"""
+
+
+class DeepPool(Contract):
+    """What a pool holds, as the last line of JSON says it. `runs` were made now, on generated inputs."""
+
+    pool: str
+    tasks: int
+    errors: int
+    k: int
+    programs: int
+    inputs: int
+    runs: int
+    seconds: float
+
+
+async def record(
+    options: argparse.Namespace, selection: Selection, settings: Settings, console: Console
+) -> DeepPool:
+    """Record what is not there yet, and return what there is.
+
+    Raises:
+        AtlasError: it cannot go on; what is done is kept.
+    """
+    began = time.monotonic()
+    if options.model is not None:
+        settings = settings.model_copy(update={"model": options.model})
+    loaded = load_tasks(selection, settings.data_dir)
+    problems = {task.id: task.problem for task in loaded.tasks}
+    given = read_given(options.inputs_file, problems) if options.inputs_file else {}
+    variant = deep(options)
+    directory = (options.pool or settings.data_dir / "pools" / _name(selection, options)).absolute()
+    asked = configuration(loaded, variant.name, options.seed)
+    with RunStore(directory, asked, loaded.sources, loaded.excluded) as store:
+        if store.unfinished(loaded.tasks):
+            await _draw(store, loaded, variant, options, settings, console)
+        found = programs(load_run(directory))
+        inputs = make_inputs(directory, problems, options.inputs, options.seed, given)
+        work = left_to_run(directory, found, problems, inputs)
+        runs = await _run(directory, work, settings, console) if work else 0
+        records = [store.records[task.id] for task in loaded.tasks if task.id in store.records]
+    return DeepPool(
+        pool=str(directory),
+        tasks=len(loaded.tasks),
+        errors=sum(record.outcome == "error" for record in records),
+        k=options.k,
+        programs=len(found),
+        inputs=sum(map(len, inputs.values())),
+        runs=runs,
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def deep(options: argparse.Namespace) -> Variant:
+    """Return the condition that is recorded: k plain samples, all executed, whatever becomes of them."""
+    changes = {"k": options.k, "plans": 0, "repairs": 0, "stop_after_passing": 0, "token_budget": 0}
+    drawn = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    changes |= {name: value for name, value in drawn.items() if value is not None}
+    return Variant(name=f"deep-{options.k}", policy="no-plan", changes=changes)
+
+
+async def _draw(
+    store: RunStore,
+    loaded: Loaded,
+    variant: Variant,
+    options: argparse.Namespace,
+    settings: Settings,
+    console: Console,
+) -> None:
+    async with AsyncExitStack() as held:
+        stack = await held.enter_async_context(reach(settings, console, target=options.target))
+        facts = await stack.gateway.model_facts()
+        if options.model is not None and facts.model != options.model:
+            raise Conflict(f"the gateway at {stack.gateway.url} serves {facts.model}, not {options.model}")
+        save_model_facts(store.directory, facts)
+        grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
+        done = [record for record in store.records.values() if record.outcome != "error"]
+        progress = held.enter_context(RunProgress(console, len(loaded.tasks), done))
+        bench = Bench(stack, grader, console, options.concurrency)
+        await measure(store, loaded.tasks, variant, bench, progress)
+
+
+async def _run(directory: Path, work: Sequence[Work], settings: Settings, console: Console) -> int:
+    columns = (TextColumn("programs on generated inputs"), BarColumn(), MofNCompleteColumn())
+    async with AsyncExitStack() as held:
+        private = PrivateDirectory.make("atlas-deep-pool-")
+        held.callback(private.close)
+        executor = await held.enter_async_context(own_executor(settings, private.path, "deep-pool"))
+        bar = held.enter_context(Progress(*columns, console=console, transient=True))
+        task = bar.add_task("", total=len(work))
+        return await run_all(directory, work, executor, settings.execution_jobs, lambda _: bar.advance(task))
+
+
+def _name(selection: Selection, options: argparse.Namespace) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", selection.label)[:60].strip("-_") or "pool"
+    return f"{stem}-k{options.k}-s{options.seed}" + (f"-{options.model}" if options.model else "")
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark.deep_pool",
+        description="Record many samples of every task, each executed, for policies to be replayed on.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_options(parser)
+    add = parser.add_argument
+    add("--k", type=_number(1, 64), default=16, metavar="K", help="samples of each task, up to 64 [16]")
+    add("--seed", type=_number(0, 2**31 - 1), default=0, metavar="S", help="of samples and inputs [0]")
+    add("--temperature", type=float, metavar="T", help="of samples [the policies' own, 0.7]")
+    add("--max-tokens", type=_number(16, 65_536), metavar="N", help="of a sample [the policies' own, 1024]")
+    add(
+        "--inputs",
+        type=_number(0, 1000),
+        default=10,
+        metavar="N",
+        help="variations of each task's examples [10]",
+    )
+    add("--inputs-file", type=Path, metavar="FILE", help="further inputs of your own, JSON lines")
+    add("--pool", type=Path, metavar="DIR", help="where the pool is kept [DATA_DIR/pools/NAME]")
+    add(
+        "--model", metavar="M", help="a model of the catalogue, for a stack started here [that of atlas.conf]"
+    )
+    add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
+    add("--concurrency", type=_number(1, 64), default=1, metavar="N", help="tasks in flight [1]")
+    add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
+    add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
+    options = parser.parse_args(argv)
+    try:
+        return options, from_options(options)
+    except BadInput as error:
+        parser.error(str(error))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Record and return the exit code."""
+    options, selection = parse(argv)
+    err = Console(stderr=True, soft_wrap=True)
+    try:
+        result = run_interruptible(record(options, selection, load(options.config), err))
+    except AtlasError as error:
+        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
+        return FAILED
+    except Interrupted:
+        err.print("interrupted; the same command goes on", markup=False, highlight=False)
+        return INTERRUPTED
+    said = (
+        f"{result.pool}: {result.tasks} tasks, {result.programs} programs, {result.inputs} inputs, "
+        f"{result.runs} runs made now, {result.errors} errors"
+    )
+    (err if options.json else Console()).print(said, markup=False, highlight=False, soft_wrap=True)
+    if options.json:
+        print(result.model_dump_json(), flush=True)
+    return WITH_ERRORS if result.errors else COMPLETE
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())
