@@ -28,7 +28,7 @@ from tests.support.in_memory import solve
 from tests.support.scicode_files import HALF, SOLUTION, SPLIT, problem, write
 
 PLANS = '{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}'
-OLD = "from scipy.integrate import simps\nimport numpy as np\nassert np.trapz([2, 2]) == simps([2, 2], [0, 1])\n"
+OLD = "from scipy.integrate import simps\nimport numpy as np\nassert np.trapz([2, 2]) == simps([2, 2])\n"
 ACCEPTED, WRONG, RUNTIME = Verdict.ACCEPTED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR
 
 
