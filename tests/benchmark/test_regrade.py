@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from benchmark.scoring.grader import Grade
 from benchmark.tasks import Task
 from tests.benchmark.drawn_runs import SECRET_IN, SECRET_OUT, Draw, make_run, task
 
+CALL = "python -m benchmark.regrade "
 OK, WRONG, SLOW = Verdict.ACCEPTED, Verdict.WRONG_ANSWER, Verdict.TIME_LIMIT
 
 
@@ -209,6 +211,15 @@ def test_passing_the_examples_needs_them_all() -> None:
 def test_what_is_no_run_ends_with_1_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([str(tmp_path)]) == 1
     assert "is not a run directory" in capsys.readouterr().err
+
+
+def test_the_calls_in_the_documents_are_calls() -> None:
+    documents = (Path(__file__).parents[2] / "docs").glob("*.md")
+    lines = [line for document in documents for line in document.read_text().splitlines()]
+    calls = [shlex.split(line, comments=True) for line in lines if line.startswith(CALL)]
+    assert calls
+    for call in calls:
+        assert parse(call[len(CALL.split()) :]).run
 
 
 @pytest.mark.integration  # a real executor

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +134,15 @@ def test_what_cannot_be_planned_is_refused() -> None:
         tasks_needed(0.3, 0.2)
     with pytest.raises(ValueError, match="needs"):
         detectable_difference(10, 0.1, power=0.01)
+
+
+def test_the_table_in_the_methodology_is_what_the_code_says() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "METHODOLOGY.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == [30, 60, 100, 243, 500, 1055]
+    for n, *shown in rows:
+        for discordance, points in zip((0.1, 0.2, 0.3, 0.5), shown, strict=True):
+            found = detectable_difference(int(n), discordance)
+            assert found is not None
+            assert f"{100 * found:.1f}" == points, (n, discordance)
+    assert (f"{tasks_needed(0.05, 0.2)} tasks are needed") in " ".join(text.split())
