@@ -44,7 +44,7 @@ class Material:
 def gather(run: Path, more: Sequence[Path] = ()) -> Material:
     """Read a run; `more`: other records of the same model (runs, ablations, sample pools).
 
-    The pool of the ablation that a run belongs to is found by itself.
+    The sample pool of the ablation that a run belongs to is found by itself.
 
     Raises:
         BadInput: this is no run, or nothing tells of its model (it has no model.json).
@@ -54,10 +54,8 @@ def gather(run: Path, more: Sequence[Path] = ()) -> Material:
     results = load_run(run)
     completions, executions = CompletionStore(), ExecutionStore()
     stores: list[Records] = [completions]
-    beside = run.resolve().parent.parent / "pool"
-    pools = [beside] if (beside / COMPLETIONS).is_file() else []
     others = [path for path in more if not (path / COMPLETIONS).is_file()]
-    pools += [path for path in more if (path / COMPLETIONS).is_file()]
+    pools = _pools_beside(results) + [path for path in more if (path / COMPLETIONS).is_file()]
     facts = _facts(run, pools)
     material = Material(results, facts, Several(stores), executions)
     _read_run(results, material, completions)
@@ -77,6 +75,16 @@ def gather(run: Path, more: Sequence[Path] = ()) -> Material:
         if graded.passed is not None:
             material.grades.setdefault(program, graded.passed)
     return material
+
+
+def _pools_beside(results: RunResults) -> list[Path]:
+    """Return the sample pools of the run's ablation (`benchmark.ablation.store`) that are of its model."""
+    ablation = results.directory.resolve().parent.parent
+    if results.pins is None or not (ablation / "plan.json").is_file():
+        return []
+    pools = [path.parent for path in sorted(ablation.glob(f"*/pool/{COMPLETIONS}"))]
+    facts = [(pool, read_model_facts(pool)) for pool in pools]
+    return [pool for pool, of in facts if of is not None and of.model == results.pins.model]
 
 
 def _facts(run: Path, pools: Sequence[Path]) -> ModelFacts:
