@@ -204,7 +204,7 @@ class HubSource:
 
         url = huggingface_hub.hf_hub_url(self._file.repo, self._file.file)
         host = url.split("/")[2]
-        _must_answer(url, host)
+        must_answer(url, host)
         progress.message(f"downloading {self._file.file} of {self._file.repo} from {host}")
         directory.mkdir(parents=True, exist_ok=True)
         try:
@@ -218,11 +218,14 @@ class HubSource:
         return Path(path)
 
 
-def _must_answer(url: str, host: str) -> None:
+def must_answer(url: str, host: str) -> None:
     """Ask once, quickly. What is answered does not matter here, only that something is.
 
     huggingface_hub's own retries take 23 s to notice that there is no network. In a thread, since looking
     up a name knows no timeout.
+
+    Raises:
+        SourceUnavailable: nothing is; the message names `host`.
     """
     import httpx
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlas.errors import BadInput, InfrastructureError
+from atlas.model_sources import SourceUnavailable, must_answer
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ETAG_TIMEOUT_S = 10
@@ -37,10 +38,13 @@ def fetch(repo: str, files: Sequence[str], revision: str, directory: Path) -> tu
     )
 
     try:
+        if not all((_place(directory, repo, revision) / file).is_file() for file in files):
+            url = huggingface_hub.hf_hub_url(repo, files[0], repo_type="dataset", revision=revision)
+            must_answer(url, url.split("/")[2])
         commit = revision
         if not COMMIT.fullmatch(revision):
             commit = huggingface_hub.HfApi().dataset_info(repo, revision=revision).sha or revision
-        place = directory / "datasets" / repo.replace("/", "--") / commit
+        place = _place(directory, repo, commit)
         place.mkdir(parents=True, exist_ok=True)
         paths = [
             Path(
@@ -55,13 +59,17 @@ def fetch(repo: str, files: Sequence[str], revision: str, directory: Path) -> tu
             )
             for file in files
         ]
-    except LocalEntryNotFoundError as e:  # is an EntryNotFoundError too, and means that nobody answered
+    except (SourceUnavailable, LocalEntryNotFoundError) as e:  # the latter is an EntryNotFoundError too
         raise _failed(repo, e) from e
     except (RevisionNotFoundError, EntryNotFoundError, GatedRepoError, RepositoryNotFoundError) as e:
         raise BadInput(f"data set {repo} at {revision}: {_line(e)}") from e
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as e:
         raise _failed(repo, e) from e
     return paths, commit
+
+
+def _place(directory: Path, repo: str, commit: str) -> Path:
+    return directory / "datasets" / repo.replace("/", "--") / commit
 
 
 def _failed(repo: str, error: Exception) -> InfrastructureError:

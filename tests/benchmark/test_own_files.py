@@ -16,6 +16,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundErro
 
 from atlas.contracts import Example
 from atlas.errors import BadInput, InfrastructureError
+from atlas.model_sources import SourceUnavailable
+from benchmark.datasets import hub as hub_module
 from benchmark.datasets import livecodebench, load
 from benchmark.datasets.selection import Loaded, from_mapping
 from benchmark.datasets.selection import load as load_selection
@@ -215,6 +217,7 @@ class FakeHub:
 def hub(copy: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub(copy)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fake.download)
+    monkeypatch.setattr(hub_module, "must_answer", lambda url, host: None)
     return fake
 
 
@@ -244,6 +247,21 @@ def test_a_branch_is_resolved_to_its_commit(
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     loaded = chosen("livecodebench", tmp_path, release="v3", revision="main")
     assert loaded.sources[0].revision == "f" * 40
+
+
+def test_without_a_network_what_is_there_is_used_and_the_rest_fails_at_once(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen("livecodebench", tmp_path, release="v3")
+
+    def silent(url: str, host: str) -> None:
+        assert f"/{livecodebench.REVISION}/test2.jsonl" in url
+        raise SourceUnavailable(f"{host} cannot be reached")
+
+    monkeypatch.setattr(hub_module, "must_answer", silent)
+    assert len(chosen("livecodebench", tmp_path, release="v3").tasks) == 2
+    with pytest.raises(InfrastructureError, match="cannot be reached; give your own copy as NAME=PATH"):
+        chosen("livecodebench", tmp_path, release="v2")
 
 
 def test_failed_downloads(hub: FakeHub, tmp_path: Path) -> None:
