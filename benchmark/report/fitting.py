@@ -14,7 +14,10 @@ TEXT_BUDGET = 5_500_000  # bytes of text on the page, as HTML; markup and plots 
 
 @dataclass(frozen=True)
 class Cuts:
-    """How much of each text is kept, in characters; of lists, how many entries."""
+    """How much of each text is kept, in characters; of lists, how many entries.
+
+    `only_chosen`: of a task's programs only the submitted one, and no plans.
+    """
 
     code: int
     statement: int
@@ -70,11 +73,15 @@ def _cut_attempt(attempt: AttemptNote, cuts: Cuts) -> AttemptNote:
     story = attempt.story[: cuts.lines]
     if 0 < len(story) < len(attempt.story):
         story = (*story, f"[…] {count(len(attempt.story) - len(story), 'more line')}")
+    kept = [each for each in attempt.candidates if each.chosen or not cuts.only_chosen]
+    others = len(attempt.candidates) - len(kept)
+    note = f"{count(others, 'other program')} not shown." if others else ""
     return attempt.model_copy(
         update={
             "plans": () if cuts.only_chosen else tuple(_cut_plan(plan, cuts) for plan in attempt.plans),
-            "candidates": tuple(_cut_candidate(each, cuts) for each in attempt.candidates),
+            "candidates": tuple(_cut_candidate(each, cuts) for each in kept),
             "story": story,
+            "note": " ".join(part for part in (attempt.note, note) if part),
         }
     )
 
@@ -91,14 +98,15 @@ def _cut_plan(plan: PlanNote, cuts: Cuts) -> PlanNote:
 
 
 def _cut_candidate(candidate: CandidateNote, cuts: Cuts) -> CandidateNote:
-    if candidate.code is None:
-        return candidate
-    if cuts.code == 0 or (cuts.only_chosen and not candidate.chosen):
-        return candidate.model_copy(
-            update={"code": None, "cut": f"{count(len(candidate.code), 'character')} of code not shown"}
-        )
-    code, rest = cut_text(candidate.code, cuts.code)
-    return candidate.model_copy(update={"code": code, "cut": rest})
+    execution = candidate.execution
+    if execution:
+        lines = tuple(_shortened(line, cuts.text) for line in execution.lines[: max(1, cuts.lines)])
+        execution = execution.model_copy(update={"lines": lines})
+    changed: dict[str, object] = {"execution": execution}
+    if candidate.code is not None:
+        code, rest = cut_text(candidate.code, cuts.code)
+        changed |= {"code": code or None, "cut": rest}
+    return candidate.model_copy(update=changed)
 
 
 def _shortened(text: str, most: int) -> str:

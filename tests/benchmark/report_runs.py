@@ -41,7 +41,8 @@ from benchmark.run_store import Configuration, GradeSummary, RunStore, TaskMeta,
 
 HOSTILE = (
     "print('</script></style></pre><script>alert(1)</script>"
-    "<img src=x onerror=\"document.title='owned'\">{{ 7*7 }}${7*7}')\x1b[2J\u202e\x00 # \ud800 | `x` **b**\n"
+    "<img src=//evil.invalid/x onerror=\"document.title='owned'\">{{ 7*7 }}${7*7}')"
+    "\x1b[2J\u202e\x00 # | `x` **b**\n"
 )
 MONTHS = ("2024-03-09", "2024-05-18", "2024-06-30", "2024-08-03", "2024-09-14")
 PLATFORMS = ("atcoder", "leetcode")
@@ -161,6 +162,103 @@ def grade(passed: bool) -> GradeSummary:
     )
 
 
+class Journal:
+    """Writes one task's journal: whatever is added, in order, at times that make sense."""
+
+    def __init__(self, policy: Policy, name: str, code: Code) -> None:
+        self.policy, self.name, self.code = policy, name, code
+        self.rolls = random.Random(f"{name} {policy.name} {policy.seed} journal")
+        self.sampling = SamplingParams(
+            temperature=policy.temperature, max_tokens=policy.max_tokens, seed=policy.seed
+        )
+        self.events: list[tuple[float, AnyEvent]] = []
+
+    def add(self, event: AnyEvent, after: float = 0.0) -> None:
+        self.events.append((after, event))
+
+    def issue(self, command: str) -> None:
+        self.add(CommandsIssued(ids=(command,)))
+
+    def call(self, command: str, tokens: int) -> Usage:
+        usage = Usage(tokens_in=420, tokens_out=tokens, tokens_cached=300)
+        finished = ModelCallFinished(
+            command=command,
+            call=f"{command}/0",
+            prompt="...",
+            sampling=self.sampling,
+            choices=(Choice(text="...", usage=usage, finish="stop"),),
+            slot=0,
+            server_s=tokens / 25,
+        )
+        self.add(finished, tokens / 25 + 0.05)
+        return usage
+
+    def plans(self) -> None:
+        self.issue("make_plans")
+        self.call("make_plans", 160)
+        plans = tuple(
+            Plan(
+                algorithm=f"Approach {n}: add as <i>you</i> read",
+                steps=("read", "add"),
+                edge_cases=("n = 0",),
+            )
+            for n in range(self.policy.plans)
+        )
+        self.add(PlanMade(command="make_plans", plans=plans))
+
+    def candidate(self, command: str, **more: object) -> Candidate:
+        self.issue(command)
+        usage = self.call(command, self.rolls.randint(90, 380))
+        made = Candidate(
+            code=self.code(self.name, str(more["id"])),
+            sampling=self.sampling,
+            usage=usage,
+            logprob=LogprobSummary(mean=-self.rolls.uniform(0.01, 0.4), minimum=-3.0, lowest_decile=-1.5),
+            **more,  # type: ignore[arg-type]
+        )
+        self.add(CandidateGenerated(command=command, candidate=made))
+        return made
+
+    def score(self, made: Candidate) -> None:
+        self.issue(f"score:{made.id}")
+        energy = Energy(value=self.rolls.uniform(0, 2), weights="lens-1")
+        self.add(CandidateScored(command=f"score:{made.id}", candidate=made.id, energy=energy))
+
+    def execute(self, made: Candidate, right: bool) -> None:
+        if not self.policy.execute:
+            return
+        self.issue(f"execute:{made.id}")
+        good = TestResult(verdict=Verdict.ACCEPTED, output="6\n")
+        bad = TestResult(verdict=Verdict.WRONG_ANSWER, output="<b>7</b>\n")
+        done = Execution(
+            results=(good, good if right else bad), tests=2, isolation="namespaces", seconds=0.08
+        )
+        self.add(ExecutionFinished(command=f"execute:{made.id}", candidate=made.id, execution=done), 0.1)
+
+    def decide(self, drawn: Sequence[Candidate], right: bool, energies: bool) -> None:
+        self.issue("select")
+        ran, chosen = self.policy.execute, drawn[-1]
+        basis = ("passed_public_examples" if right else "best_partial") if ran else "not_executed"
+        energy = Energy(value=self.rolls.uniform(0, 2), weights="lens-1")
+        evidence = Evidence(
+            basis=basis,  # type: ignore[arg-type]
+            public_passed=(2 if right else 1) if ran else 0,
+            public_total=2,
+            candidates=len(drawn),
+            survivors=int(right and ran),
+            energy=energy if energies else Unavailable(reason="-"),
+            mean_logprob=chosen.logprob.mean if chosen.logprob else None,
+        )
+        self.add(TaskDecided(command="select", candidate=chosen.id, evidence=evidence), 0.01)
+
+    def entries(self, clock: float) -> list[Entry]:
+        found = []
+        for seq, (after, event) in enumerate(self.events, 1):
+            clock += after
+            found.append(Entry(seq=seq, time=clock, event=event))
+        return found
+
+
 def journal(
     policy: Policy,
     pins: Pins,
@@ -173,117 +271,35 @@ def journal(
     energies: bool,
 ) -> list[Entry]:
     """Return a whole journal: plans and samples as the policy says, a repair where it can and none passes."""
-    rolls = random.Random(f"{name} {policy.name} {policy.seed} journal")
-    events: list[tuple[float, AnyEvent]] = []
-
-    def add(event: AnyEvent, after: float = 0.0) -> None:
-        events.append((after, event))
-
-    def issue(command: str) -> None:
-        add(CommandsIssued(ids=(command,)))
-
-    def call(command: str, tokens: int) -> Usage:
-        usage = Usage(tokens_in=420, tokens_out=tokens, tokens_cached=300)
-        choice = Choice(text="...", usage=usage, finish="stop")
-        server_s = tokens / 25
-        add(
-            ModelCallFinished(
-                command=command,
-                call=f"{command}/0",
-                prompt="...",
-                sampling=sampling,
-                choices=(choice,),
-                slot=0,
-                server_s=server_s,
-            ),
-            server_s + 0.05,
-        )
-        return usage
-
-    def candidate(command: str, **more: object) -> Candidate:
-        usage = call(command, rolls.randint(90, 380))
-        made = Candidate(
-            code=code(name, str(more["id"])),
-            sampling=sampling,
-            usage=usage,
-            logprob=LogprobSummary(mean=-rolls.uniform(0.01, 0.4), minimum=-3.0, lowest_decile=-1.5),
-            **more,  # type: ignore[arg-type]
-        )
-        add(CandidateGenerated(command=command, candidate=made))
-        return made
-
-    def execute(made: Candidate, right: bool) -> Execution:
-        issue(f"execute:{made.id}")
-        results = [TestResult(verdict=Verdict.ACCEPTED, output="6\n")]
-        bad = TestResult(verdict=Verdict.WRONG_ANSWER, output="<b>7</b>\n")
-        results.append(TestResult(verdict=Verdict.ACCEPTED, output="1\n") if right else bad)
-        done = Execution(results=tuple(results), tests=2, isolation="namespaces", seconds=0.08)
-        add(ExecutionFinished(command=f"execute:{made.id}", candidate=made.id, execution=done), 0.1)
-        return done
-
-    sampling = SamplingParams(temperature=policy.temperature, max_tokens=policy.max_tokens, seed=policy.seed)
-    problem = Problem(
-        title=f"Sum {name}",
-        statement=statement,
-        examples=(Example(input="3\n1 2 3\n", output="6\n"), Example(input="1\n1\n", output="1\n")),
-    )
-    add(TaskSubmitted(problem=problem, policy=policy, pins=pins, deadline_s=1800))
+    told = Journal(policy, name, code)
+    examples = (Example(input="3\n1 2 3\n", output="6\n"), Example(input="1\n1\n", output="1\n"))
+    problem = Problem(title=f"Sum {name}", statement=statement, examples=examples)
+    told.add(TaskSubmitted(problem=problem, policy=policy, pins=pins, deadline_s=1800))
     if policy.plans:
-        issue("make_plans")
-        call("make_plans", 160)
-        plans = tuple(
-            Plan(
-                algorithm=f"Approach {n}: add as <i>you</i> read",
-                steps=("read", "add"),
-                edge_cases=("n = 0",),
-            )
-            for n in range(policy.plans)
-        )
-        add(PlanMade(command="make_plans", plans=plans))
-    right_at = rolls.randrange(policy.k) if passed or rolls.random() < 0.2 else policy.k
-    drawn: list[tuple[Candidate, bool]] = []
-    for index in range(min(policy.k, 4)):
-        command = f"generate:{index}"
-        issue(command)
+        told.plans()
+    lucky = passed or told.rolls.random() < 0.2
+    right_at = told.rolls.randrange(policy.k) if lucky else policy.k
+    drawn: list[Candidate] = []
+    right = False
+    while not right and len(drawn) < min(policy.k, 4):
+        index = len(drawn)
         planned = index < policy.plans
-        made = candidate(
-            command,
+        made = told.candidate(
+            f"generate:{index}",
             id=f"c{index}",
             origin="plan" if planned else "sample",
             plan=index if planned else None,
         )
         if energies:
-            issue(f"score:c{index}")
-            energy = Energy(value=rolls.uniform(0, 2), weights="lens-1")
-            add(CandidateScored(command=f"score:c{index}", candidate=made.id, energy=energy))
+            told.score(made)
         right = index == right_at
-        drawn.append((made, right))
-        if policy.execute:
-            execute(made, right)
-        if right and policy.execute:
-            break
-    if policy.repairs and not drawn[-1][1]:
-        issue("repair:0")
-        made = candidate(
-            "repair:0", id="r0", origin="repair", parent=drawn[0][0].id, perspective="logical_consistency"
-        )
-        execute(made, passed)
-        drawn.append((made, passed))
-    chosen, right = drawn[-1]
-    issue("select")
-    basis = ("passed_public_examples" if right else "best_partial") if policy.execute else "not_executed"
-    evidence = Evidence(
-        basis=basis,  # type: ignore[arg-type]
-        public_passed=(2 if right else 1) if policy.execute else 0,
-        public_total=2,
-        candidates=len(drawn),
-        survivors=int(right),
-        energy=Energy(value=rolls.uniform(0, 2), weights="lens-1") if energies else Unavailable(reason="-"),
-        mean_logprob=chosen.logprob.mean if chosen.logprob else None,
-    )
-    add(TaskDecided(command="select", candidate=chosen.id, evidence=evidence), 0.01)
-    entries = []
-    for seq, (after, event) in enumerate(events, 1):
-        clock += after
-        entries.append(Entry(seq=seq, time=clock, event=event))
-    return entries
+        told.execute(made, right)
+        drawn.append(made)
+    if policy.repairs and not right:
+        parent, look = drawn[0].id, "logical_consistency"
+        made = told.candidate("repair:0", id="r0", origin="repair", parent=parent, perspective=look)
+        right = passed
+        told.execute(made, right)
+        drawn.append(made)
+    told.decide(drawn, right, energies)
+    return told.entries(clock)
