@@ -47,6 +47,8 @@ def own_file(request: Request) -> Opened:
     path = request.own_copy("a file")
     if path.suffix.lower() == ".csv":
         raise _unsaid(path, "gpqa_diamond, gpqa_part")
+    if path.suffix.lower() in (".json", ".parquet"):
+        raise _unsaid(path, LOOKS["task_id"])
     if is_official(path):
         return open_livecodebench(request)
     first = first_row(path)

@@ -31,13 +31,13 @@ def with_executor(work: Work[T]) -> T:
     """
     directory = PrivateDirectory.make("atlas-reference-")
     try:
-        server = executor_server.launch(Settings(data_dir=directory.path), name="reference")
-        try:
-            server.wait_ready()
-            with ThreadPoolExecutor(1) as thread:
+        with ThreadPoolExecutor(1) as thread:
+            server = executor_server.launch(Settings(data_dir=directory.path), name="reference")
+            try:
+                server.wait_ready()
                 return thread.submit(asyncio.run, _working(server.url, work)).result()
-        finally:
-            server.stop()
+            finally:  # before the thread is waited for: after an interrupt its work must fail, not go on
+                server.stop()
     finally:
         directory.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmark.datasets.native import native_rows
 from benchmark.datasets.selection import Loaded, from_mapping, load
 
 Row = dict[str, Any]
+SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def complete(number: int, name: str, docstring: str, body: str, test: str, arguments: str = "x") -> Row:
@@ -145,8 +147,10 @@ def test_a_partial_or_unnamed_file(small: None, tmp_path: Path) -> None:
     path = write(tmp_path / "HumanEval.jsonl", HUMANEVAL[:-1])
     with pytest.raises(BadInput, match=r"HumanEval\.jsonl: has 8 rows, .* has 9: row 9 and what follows"):
         chosen(f"humaneval={path}", tmp_path)
-    with pytest.raises(BadInput, match="say which, as NAME="):
-        chosen(str(path), tmp_path)
+    for other in (path, tmp_path / "sanitized-mbpp.json", tmp_path / "test.parquet"):
+        other.touch()
+        with pytest.raises(BadInput, match="say which, as NAME="):
+            chosen(str(other), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -308,3 +312,41 @@ def test_releases_that_give_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (row,) = native_rows(rows)
     assert [test["output"] for test in row.fields["private_tests"]] == [f"[{n}]" for n in range(10)]
     assert excluded == {"HumanEval/1": "it returns NaN, which equals nothing"}
+
+
+@pytest.mark.integration
+def test_conversion_gives_what_the_data_set_gives(tmp_path: Path) -> None:
+    """Tasks of HumanEval+ with their references: outputs and examples as in rows that were made elsewhere."""
+    rows_file, solutions_file = SHARED / "humaneval_plus.jsonl", SHARED / "solutions_humaneval.jsonl"
+    if not rows_file.is_file() or not solutions_file.is_file():
+        pytest.skip(f"no HumanEval in {SHARED}: set ATLAS_SHARED_DATA to where the data is")
+    references = {
+        row.fields["question_id"]: row.text("code")
+        for row in native_rows(solutions_file)
+        if row.fields["verdict"] == "pass"
+    }
+    native, wanted = [], {}
+    for row in native_rows(rows_file)[:30:3]:
+        name, prompt = row.text("question_id"), row.text("starter_code")
+        private = {t["input"]: t["output"] for t in row.fields["private_tests"]}
+        public = {t["input"]: t["output"] for t in row.fields["public_tests"]}
+        wanted[name] = (public, private | public)
+        native.append(
+            {
+                "task_id": name,
+                "prompt": prompt,
+                "entry_point": row.fields["metadata"]["func_name"],
+                "canonical_solution": references[name].removeprefix(prompt),
+                "base_input": [[json.loads(a) for a in given.split("\n")] for given in private],
+                "plus_input": [],
+            }
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(humaneval, "ROWS", len(native))
+        loaded = chosen(f"humaneval_plus={write(tmp_path / 'plus.jsonl', native)}", tmp_path)
+    assert len(loaded.tasks) == 10
+    assert not loaded.excluded
+    for task in loaded.tasks:
+        public, all_tests = wanted[task.id]
+        assert {t.input: t.output for t in task.problem.examples} == public
+        assert {t.input: t.output for t in task.grading_tests}.items() <= all_tests.items()
