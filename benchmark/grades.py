@@ -59,9 +59,8 @@ class ProgramGrade(Contract):
 
     @property
     def failed_by(self) -> Verdict | None:
-        """What ended the grading that failed (the official one, if both did); None if neither did so."""
-        failed = self.strict if self.official.passed else self.official
-        return failed.verdicts[-1] if failed.passed is False and failed.verdicts else None
+        """What the failed grading (the official one, if both failed) failed by first; None if neither did."""
+        return first_failure(self.strict if self.official.passed else self.official)
 
     def passes_examples(self, examples: int) -> bool:
         """Whether it passes the task's public examples, of which there are so many, by the official checker.
@@ -74,6 +73,12 @@ class ProgramGrade(Contract):
     @property
     def _opposed(self) -> bool:
         return self.settled and self.official.passed != self.strict.passed
+
+
+def first_failure(grade: GradeSummary) -> Verdict | None:
+    """Return the first verdict of a failed grading that is no acceptance; None if it did not fail so."""
+    failures = (verdict for verdict in grade.verdicts if verdict is not Verdict.ACCEPTED)
+    return next(failures, None) if grade.passed is False else None
 
 
 def load_grades(directory: Path) -> dict[Program, ProgramGrade]:

@@ -29,7 +29,7 @@ from atlas.contracts import Contract, Verdict
 from atlas.errors import AtlasError, BadInput
 from benchmark.datasets import oddities, selection
 from benchmark.drawn import drawn, programs
-from benchmark.grades import FILE, GradeFile, Program, ProgramGrade
+from benchmark.grades import FILE, GradeFile, Program, ProgramGrade, first_failure
 from benchmark.protocol import Metric, Protocol, protocol
 from benchmark.results import RunResults, load_run, program_sha256
 from benchmark.run_store import GradeSummary, content_sha256
@@ -49,9 +49,10 @@ exit codes: 0 every program has a grade; 3 some could not be graded (the same co
 
 
 class Disagreement(Contract):
-    """A submission that one checker passes and the other does not. `verdict` ended the grading that failed.
+    """A submission that one checker passes and the other does not.
 
-    `oddity`: what is known to be odd about its task, "" if nothing is.
+    `verdict` is what it fails by under the other one; `oddity`: what is known to be odd about its task, "" if
+    nothing is.
     """
 
     task: str
@@ -182,8 +183,7 @@ async def grade_both(task: Task, code: str, grader: Grades) -> ProgramGrade:
     that test or before: it is not run again, so that a limit met once in two times reads as no difference.
     """
     official = _summary(await grader.grade(task, code, "official"))
-    failed_by = official.verdicts[-1] if official.passed is False and official.verdicts else None
-    if failed_by in (None, Verdict.WRONG_ANSWER):
+    if first_failure(official) in (None, Verdict.WRONG_ANSWER):
         strict = _summary(await grader.grade(task, code, "strict"))
     else:
         strict = official.model_copy(update={"checker": "strict", "note": "as official: not run again"})
