@@ -33,7 +33,6 @@ from benchmark.drawn import programs
 from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
 from benchmark.recorded.input_runs import Work, left_to_run, make_inputs, read_given, run_all
-from benchmark.recorded.model_file import save_model_facts
 from benchmark.recorded.own_executor import own_executor
 from benchmark.results import load_run
 from benchmark.run_store import RunStore
@@ -120,10 +119,9 @@ async def _draw(
 ) -> None:
     async with AsyncExitStack() as held:
         stack = await held.enter_async_context(reach(settings, console, target=options.target))
-        facts = await stack.gateway.model_facts()
-        if options.model is not None and facts.model != options.model:
-            raise Conflict(f"the gateway at {stack.gateway.url} serves {facts.model}, not {options.model}")
-        save_model_facts(store.directory, facts)
+        serves = (await stack.gateway.model_facts()).model
+        if options.model not in (None, serves):
+            raise Conflict(f"the gateway at {stack.gateway.url} serves {serves}, not {options.model}")
         grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
         done = [record for record in store.records.values() if record.outcome != "error"]
         progress = held.enter_context(RunProgress(console, len(loaded.tasks), done))

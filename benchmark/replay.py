@@ -189,7 +189,10 @@ def _why(n: int, answered: int, graded: int) -> str:
             "be one over chosen tasks"
         )
     if graded < n:
-        return f"{n - graded} programs have no grade in the run's record; name the data set with --dataset"
+        return (
+            f"{n - graded} programs have no grade in the run's record: name the data set with --dataset, or "
+            "grade all of the run's programs first (python -m benchmark.regrade)"
+        )
     return ""
 
 

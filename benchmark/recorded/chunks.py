@@ -15,7 +15,6 @@ def chunks_of(recorded: Recorded) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a recorded choice as two chunks, the last with its span embedding if it has one."""
     choice = recorded.choice
     usage = choice.usage
-    slot = 0 if recorded.slot is None else recorded.slot
     counts = {"tokens_predicted": usage.tokens_out, "tokens_evaluated": usage.tokens_in}
     timings: dict[str, Any] = {
         "cache_n": usage.tokens_cached,
@@ -28,14 +27,14 @@ def chunks_of(recorded: Recorded) -> tuple[dict[str, Any], dict[str, Any]]:
     text = {
         "content": choice.text,
         "stop": False,
-        "id_slot": slot,
+        "id_slot": recorded.slot,
         "completion_probabilities": [{"logprob": value} for value in recorded.logprobs],
         **counts,
     }
     end = {
         "content": "",
         "stop": True,
-        "id_slot": slot,
+        "id_slot": recorded.slot,
         "stop_type": stop_type,
         "stopping_word": choice.stopped_by or "",
         "timings": timings,

@@ -67,7 +67,11 @@ def recording(store: CompletionStore, upstream: Upstream, model: str, counts: Co
         found = {seed: store.find(call, seed) for seed in call.seeds}
         missing = [seed for seed in call.seeds if found[seed] is None]
         drawings = iter(upstream.drawing(call, body, missing))
-        sources: list[Recorded | tuple[Drawing, int]] = [found[s] or next(drawings) for s in call.seeds]
+        # A slot of long ago holds nothing of this task: it keeps the one it has, or gets one when it draws.
+        here = {"slot": body.get("id_slot")}
+        sources: list[Recorded | tuple[Drawing, int]] = [
+            known.model_copy(update=here) if (known := found[seed]) else next(drawings) for seed in call.seeds
+        ]
         counts.recorded += len(sources) - len(missing)
         joined = [source[0] for source in sources if isinstance(source, tuple)]
         try:

@@ -98,7 +98,8 @@ async def bench(
             data_dir=directory.path / "stack",
             llama_url=model_url,
             executor_url=executor_url,
-            slots=facts.slots,
+            slots=facts.slots,  # as then: what is left of a budget is shared by the choices of a call
+            sandbox_jobs=8,  # they wait for an answer, most of them from memory
             thinking_tags=facts.thinking_tags,
             log_level="warning",
         )

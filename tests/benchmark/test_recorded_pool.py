@@ -59,7 +59,8 @@ async def test_the_pool_gives_what_the_server_gives_and_draws_each_choice_once(
             (later,) = await ask(pool.url, request(n=4))  # three of them are there
             assert (pool.drawn, pool.recorded) == (1, 3)
     assert first == direct
-    assert again == direct
+    assert (again.choices, again.server_s) == (direct.choices, direct.server_s)
+    assert (first.slot, again.slot) == (2, None)  # the record's slot is not this server's
     assert middle.choices[0].text == direct.choices[1].text
     assert later.choices[:3] == direct.choices
     assert [(body["seed"], body["n_cmpl"]) for body in model.bodies] == [(7, 3), (10, 1)]
