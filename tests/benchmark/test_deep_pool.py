@@ -1,0 +1,99 @@
+"""A deep pool of scripted tasks, recorded through the real stack: what is in it; nothing is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from atlas.config import Settings
+from atlas.embedded.own_stack import free_ports
+from benchmark import deep_pool
+from benchmark.recorded.executions import EXECUTIONS, INPUTS, GeneratedInput, GeneratedRun
+from benchmark.recorded.material import gather
+from benchmark.recorded.row_file import read_rows
+from benchmark.recorded.serving import served
+from tests.chaos.answers import answer
+from tests.chaos.problems import requests
+from tests.support.scripted_model import ScriptedModel
+
+
+def dataset(path: Path, n: int) -> Path:
+    rows = []
+    for index, request in enumerate(requests(n, seed=3)):
+        tests = [
+            {"input": e.input, "output": e.output, "testtype": "stdin"} for e in request.problem.examples
+        ]
+        rows.append(
+            {
+                "question_id": f"t{index}",
+                "platform": "test",
+                "question_title": request.problem.title,
+                "question_content": request.problem.statement,
+                "starter_code": "",
+                "difficulty": "easy",
+                "contest_date": "2026-01-01T00:00:00",
+                "public_test_cases": json.dumps(tests),
+                "private_test_cases": json.dumps(tests),
+                "metadata": "{}",
+            }
+        )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.integration
+def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
+    def say(prompt: str, seed: int, schema: Any) -> str:
+        return answer(json.loads(prompt), seed, schema)
+
+    model = ScriptedModel(say)
+    model.go.set()
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"task": "t0", "input": "100 200\\n"}\n')
+    data, pool = str(dataset(tmp_path / "two.jsonl", 2)), tmp_path / "pool"
+    arguments = [
+        "--dataset",
+        data,
+        "--k",
+        "3",
+        "--inputs",
+        "4",
+        "--inputs-file",
+        str(own),
+        "--pool",
+        str(pool),
+    ]
+
+    async def record() -> deep_pool.DeepPool:
+        async with served(model.app()) as url:
+            settings = Settings(data_dir=tmp_path / "data", llama_url=url, port=free_ports())
+            return await deep_pool.record(*deep_pool.parse(arguments), settings, Console(file=io.StringIO()))
+
+    made = asyncio.run(record())
+    assert (made.tasks, made.errors, made.k) == (2, 0, 3)
+    assert (made.programs, made.inputs, made.runs) == (6, 9, 27)
+    again = asyncio.run(record())
+    assert again == made.model_copy(update={"runs": 0, "seconds": again.seconds})
+
+    inputs = list(read_rows(pool / INPUTS, GeneratedInput))
+    assert [row.text for row in inputs if row.origin == "file"] == ["100 200\n"]
+    runs = list(read_rows(pool / EXECUTIONS, GeneratedRun))
+    assert len({(run.program_sha256, run.input_sha256) for run in runs}) == 27
+    material = gather(pool)
+    assert len(material.executions) == 27 + 6 * 2
+    assert material.facts.model == "scripted"
+
+
+def test_arguments() -> None:
+    options, selection = deep_pool.parse(["--k", "4", "--temperature", "1", "--limit", "3"])
+    variant = deep_pool.deep(options)
+    assert (variant.name, variant.changes["k"], variant.changes["temperature"]) == ("deep-4", 4, 1.0)
+    assert selection.limit == 3
+    with pytest.raises(SystemExit):
+        deep_pool.parse(["--k", "65"])
