@@ -16,6 +16,7 @@ from atlas.embedded.own_stack import Stack
 from atlas.policy import missing
 from benchmark.conditions import Variant, lacks
 from benchmark.datasets.selection import Loaded
+from benchmark.recorded.model_file import save_model_facts
 from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256
 from benchmark.solve import Grades, Solver
 from benchmark.tasks import Task
@@ -60,12 +61,15 @@ async def measure(
         Conflict: the run was begun with another policy or stack.
         AtlasError: the run cannot go on; what is done is kept.
     """
-    policy = variant.policy_among(await bench.stack.gateway.policies(), store.configuration.seed)
+    gateway = bench.stack.gateway
+    policy = variant.policy_among(await gateway.policies(), store.configuration.seed)
+    facts = await gateway.model_facts()
     store.bind_policy(policy)
+    save_model_facts(store.directory, facts)
     if lacking := lacks(missing(policy)):
         said = f"{variant.name} runs without a part of it: {lacking}"
         bench.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    solver = Solver(bench.stack.gateway, bench.grader, store, policy)
+    solver = Solver(gateway, bench.grader, store, policy)
     await _solve_all(store.unfinished(tasks), solver, progress, bench)
 
 

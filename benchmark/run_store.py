@@ -71,7 +71,8 @@ class RunFile(Contract):
 class GradeSummary(Contract):
     """A grade without any input or output. `verdicts` ends at the first test that was not accepted.
 
-    `seconds` (wall) and `cpu_s` are sums over the runs, `memory_mb` is the largest peak among them.
+    `seconds` (wall) and `cpu_s` are sums over the runs, `memory_mb` is the largest peak among them. A task of
+    several `parts` (SciCode's steps) passes when all `parts_passed`.
     """
 
     checker: Checker
@@ -82,6 +83,8 @@ class GradeSummary(Contract):
     seconds: float
     cpu_s: float = 0.0
     memory_mb: float = 0.0
+    parts: int = 0
+    parts_passed: int = 0
     note: str = ""
 
 

@@ -110,6 +110,8 @@ class Solver:
             seconds=grade.seconds,
             cpu_s=grade.cpu_s,
             memory_mb=grade.memory_mb,
+            parts=grade.parts,
+            parts_passed=grade.parts_passed,
             note=grade.error or note,
         )
 

@@ -80,7 +80,7 @@ async def _model(
 ) -> None:
     settings = _settings_for(how.settings, model)
     async with _stack(settings, how.target, store.model_directory(model), console) as stack:
-        served = (await stack.gateway.status()).model
+        served = (await stack.gateway.model_facts()).model
         expected = model_name(model) if model else served
         if served != expected:
             raise BadInput(f"the gateway at {stack.gateway.url} serves {served}, the plan says {expected}")

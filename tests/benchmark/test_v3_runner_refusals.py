@@ -39,14 +39,32 @@ def test_another_policy_of_the_same_name_is_refused(options: Options, scripted: 
 def test_another_model_is_refused_and_its_task_cancelled(options: Options, scripted: ScriptedGateway) -> None:
     scripted.script["four"] = [INFRASTRUCTURE["cancelled"], ended(status="running", program=None), ended()]
     run(options, scripted)
-    scripted.model = "another"
+
+    def replaced(when: str, method: str, path: str) -> None:
+        if method == "POST":  # the runner has begun: it has asked what is served
+            scripted.model = "another"
+
+    scripted.hook = replaced
     with pytest.raises(Conflict, match="model was 'scripted', is 'another'"):
         run(options, scripted)
+    scripted.hook = None
     assert [view.status for _, view, _ in scripted.tasks.values()][-1] == "cancelled"
     scripted.model = "scripted"
     result = run(options, scripted)
     assert (result.n, result.errors, result.model) == (4, 0, "scripted")
     assert [attempt.attempt for attempt in stored(options, "four").earlier] == [1, 2]
+
+
+def test_another_model_is_refused_before_anything_is_submitted(
+    options: Options, scripted: ScriptedGateway
+) -> None:
+    scripted.script["four"] = [INFRASTRUCTURE["cancelled"], ended()]
+    run(options, scripted)
+    tasks = len(scripted.tasks)
+    scripted.model = "another"
+    with pytest.raises(Conflict, match="another model server: model was 'scripted', is 'another'"):
+        run(options, scripted)
+    assert len(scripted.tasks) == tasks
 
 
 def test_an_unknown_condition_lists_those_there_are(options: Options, scripted: ScriptedGateway) -> None:

@@ -19,6 +19,7 @@ import httpx
 from atlas.api import CommandFailure, SubmitRequest, TaskView
 from atlas.contracts import Usage
 from atlas.events import Entry, Pins, TaskCancelled, TaskSubmitted
+from atlas.model_facts import ModelFacts
 from atlas.policy import POLICIES, Policy
 
 RIGHT = "print(1)"
@@ -78,6 +79,9 @@ class ScriptedGateway:
             return _json({"status": "ready", "service": "gateway", "problems": {}})
         if path == "/v1/policies":
             return _json([policy.model_dump() for policy in self.policies])
+        if path == "/v1/model":
+            facts = ModelFacts(model=self.model, chat_template="", context_tokens=4096, slots=4, time=1.0)
+            return _json(facts.model_dump(mode="json"))
         if (method, path) == ("POST", "/v1/tasks"):
             return self._submit(headers["idempotency-key"], body)
         if parts[2] not in self.tasks:
