@@ -117,8 +117,9 @@ def _lead(parts: Parts) -> list[str]:
     lead = [f"{first}. In brackets: 95% intervals."]
     if parts.pairs:
         pair = max(parts.pairs, key=lambda each: abs(each.difference))
+        which = "The difference" if len(parts.pairs) == 1 else "The largest difference"
         lead.append(
-            f"The largest difference is {points(pair.difference)} from {pair.a} to {pair.b} (95% interval "
+            f"{which} is {points(pair.difference)} from {pair.a} to {pair.b} (95% interval "
             f"{points_between(pair.interval)}, {p_value(pair.p_value)}, "
             f"{count(pair.n, 'task')} under both). {pair.power}"
         )
@@ -135,7 +136,8 @@ def _ends(rows: Sequence[ConditionRow]) -> list[ConditionRow]:
 def _warnings(parts: Parts) -> list[str]:
     runs = [run for group in parts.groups for run in group.runs]
     said = [
-        f"{row.label} is not finished: {row.n + row.errors:,} of {row.asked:,} results are there."
+        f"{row.label} is not finished: {row.n + row.errors:,} of {row.asked:,} results are there, and its "
+        "rate is of those."
         for row in parts.rows
         if row.unfinished > 0
     ]

@@ -112,7 +112,7 @@ def test_errors_and_unfinished_runs_are_in_no_rate_and_said_first(tmp_path: Path
     found = gather(load_runs([make_run(tmp_path / "r", POLICIES["A"], 6, errors=(1, 2), asked=9)]))
     (row,) = found.conditions
     assert (row.n, row.errors, row.unfinished) == (4, 2, 3)
-    assert "A is not finished: 6 of 9 results are there." in found.warnings
+    assert "A is not finished: 6 of 9 results are there, and its rate is of those." in found.warnings
     assert any("2 tasks ended in an error" in warning for warning in found.warnings)
     errors = found.listings[-1]
     assert [each.task for each in errors.tasks] == [report_runs.task_id(1), report_runs.task_id(2)]
