@@ -18,6 +18,7 @@ from benchmark.regrade import grade_both
 from benchmark.scoring.grader import Grader
 
 SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+ODD = "HumanEval/47"  # its rows contradict its own reference program: benchmark/datasets/oddities.toml
 DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+")
 
 
@@ -29,8 +30,9 @@ async def test_known_programs_on_tasks_that_expect_decimals() -> None:
     solutions = normalised.solutions(programs)
     known = normalised.tasks([tasks], {each.question_id for each in solutions}).by_id
     decimal = {n for n, t in known.items() if any(DECIMAL.search(test.output) for test in t.grading_tests)}
+    decimal -= {ODD}
     chosen = [each for each in solutions if each.question_id in decimal]
-    assert len(chosen) == 20
+    assert len(chosen) == 18
     async with Grader() as grader:
         grades = await asyncio.gather(
             *(grade_both(known[each.question_id], each.code, grader) for each in chosen)
