@@ -18,7 +18,7 @@ from benchmark.regrade import grade_both
 from benchmark.scoring.grader import Grader
 
 SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-ODD = "HumanEval/47"  # its rows contradict its own reference program: benchmark/datasets/oddities.toml
+ODD = "HumanEval/47"  # an example of its statement is wrong: benchmark/datasets/oddities.toml
 DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+")
 
 
