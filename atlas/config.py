@@ -61,6 +61,9 @@ class Settings(BaseModel):
     sandbox_isolation: Isolation = "auto"
     task_deadline_seconds: float = Field(default=1800, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    watts: float | None = Field(default=None, gt=0, description="for runs whose energy no counter tells")
+    price_per_kwh: float | None = Field(default=None, ge=0)
+    currency: str = Field(default="USD", min_length=1, max_length=10)
 
     @field_validator(
         "model_path",
@@ -70,6 +73,8 @@ class Settings(BaseModel):
         "redis_url",
         "llama_url",
         "executor_url",
+        "watts",
+        "price_per_kwh",
         mode="before",
     )
     @classmethod

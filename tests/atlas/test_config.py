@@ -20,6 +20,7 @@ from atlas.embedded.stack import Children
 from atlas.errors import ConfigError
 from atlas.models import ModelFile
 from atlas.thinking import ThinkingTags
+from benchmark import cost, energy
 
 EXAMPLE = Path(__file__).parents[2] / "atlas.conf.example"
 MODEL = ModelFile(Path("/nowhere/m.gguf"), "0" * 64, "m")
@@ -103,6 +104,13 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     ),
     "TASK_DEADLINE_SECONDS": ("12.5", lambda s: s.task_deadline_seconds, 12.5),
     "LOG_LEVEL": ("debug", lambda s: s.log_level, "debug"),
+    "WATTS": ("65", lambda s: [each.name for each in energy.sources_of(s, remote=True)[0]], ["65 W"]),
+    "PRICE_PER_KWH": ("0.31", lambda s: cost.price_of(s), cost.Price(per_kwh=0.31, currency="USD")),
+    "CURRENCY": (
+        "EUR",
+        lambda s: cost.price_of(s.model_copy(update={"price_per_kwh": 0.5})),
+        cost.Price(per_kwh=0.5, currency="EUR"),
+    ),
 }
 
 
