@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from atlas.contracts import Contract
 from atlas.errors import AtlasError, InfrastructureError
+from benchmark.cost import Price
 from benchmark.datasets import selection
 from benchmark.datasets.selection import Selection
 from benchmark.report.content import ConditionRow, PairRow, Report
@@ -43,6 +44,8 @@ class Options:
     runs: list[Path]
     out: Path | None
     dataset: str | None
+    price_per_kwh: float | None
+    currency: str
     json: bool
 
 
@@ -62,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     err = Console(stderr=True, soft_wrap=True)
     try:
         runs = _described(load_runs(options.runs), options.dataset)
-        report = _gathered(runs, err)
+        report = _gathered(runs, err, _price(options))
         made = _write(report, options.out or options.runs[0])
     except AtlasError as error:
         err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
@@ -95,8 +98,22 @@ def parse(argv: Sequence[str]) -> Options:
         metavar="NAMES",
         help="data sets to take difficulty, platform and date from, where a run noted none",
     )
+    parser.add_argument(
+        "--price-per-kwh", type=_amount, metavar="P", help="what a kilowatt-hour costs [costs are not stated]"
+    )
+    parser.add_argument("--currency", default="EUR", metavar="C", help="what P is in [EUR]")
     parser.add_argument("--json", action="store_true", help="last line of stdout: one JSON object")
     return Options(**vars(parser.parse_args(argv)))
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price from 0")
+    return amount
 
 
 def _described(runs: list[RunResults], dataset: str | None) -> list[RunResults]:
@@ -107,7 +124,13 @@ def _described(runs: list[RunResults], dataset: str | None) -> list[RunResults]:
     return [described(run, tasks) for run in runs]
 
 
-def _gathered(runs: Sequence[RunResults], err: Console) -> Report:
+def _price(options: Options) -> Price | None:
+    if options.price_per_kwh is None:
+        return None
+    return Price(per_kwh=options.price_per_kwh, currency=options.currency)
+
+
+def _gathered(runs: Sequence[RunResults], err: Console, price: Price | None) -> Report:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         bar = progress.add_task("reading runs", total=None)
@@ -115,7 +138,7 @@ def _gathered(runs: Sequence[RunResults], err: Console) -> Report:
         def tick(what: str, done: int, of: int) -> None:
             progress.update(bar, description=what, completed=done, total=of)
 
-        return gather(runs, tick)
+        return gather(runs, tick, price)
 
 
 def _write(report: Report, out: Path) -> Result:

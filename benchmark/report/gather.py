@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlas.policy import POLICIES
+from benchmark.cost import Price
 from benchmark.datasets import oddities
 from benchmark.report import drilldown
 from benchmark.report.breakdowns import breakdowns
@@ -20,6 +21,7 @@ from benchmark.report.content import (
     Report,
     TaskSection,
 )
+from benchmark.report.costs import with_energy
 from benchmark.report.drilldown import Attempt, Told
 from benchmark.report.figures import figures
 from benchmark.report.fitting import fit
@@ -29,7 +31,6 @@ from benchmark.report.words import count, listed, p_value, percent, points, poin
 from benchmark.results import RunResults
 
 MOST_COMMANDS = 12
-NO_ENERGY = "Energy and cost: not measured, since no run here holds a record of its energy (energy.jsonl)."
 Tick = Callable[[str, int, int], None]  # what is being done, how far, of how much
 
 
@@ -49,15 +50,15 @@ class Parts:
         self.by_id = {section.id: section for section in self.sections}
 
 
-def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None) -> Report:
-    """Compose the report of these runs.
+def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None, price: Price | None = None) -> Report:
+    """Compose the report of these runs. Without a `price` of energy no cost is stated.
 
     Raises:
         InfrastructureError: a file of a run cannot be read, or is not of this version.
     """
     groups = grouped(runs)
     measured = Measured.of(runs)
-    rows = [condition_row(group) for group in groups]
+    rows, costs = with_energy(groups, [condition_row(group) for group in groups], price)
     pairs = pair_rows(groups)
     attempts = [
         Attempt(place, group.label, run, result)
@@ -87,7 +88,7 @@ def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None) -> Report:
         secondary_note=measured.secondary_note,
         breakdowns=breakdowns(groups),
         listings=(_oddities(parts), measured.disagreements(groups, parts.by_id), _errors(parts)),
-        costs=(NO_ENERGY,),
+        costs=costs,
         plots=drawn,
         tasks=tuple(kept),
         tasks_note=cut,
