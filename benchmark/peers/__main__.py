@@ -240,8 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted:
         err.print(f"interrupted; {again}", markup=False, highlight=False)
         return INTERRUPTED
-    out = err if options.json else Console()
-    out.print(drawn(result), width=max(WIDTH, out.width), crop=False)
+    Console(stderr=options.json, width=max(WIDTH, err.width)).print(drawn(result))
     if options.json:
         print(result.model_dump_json(), flush=True)
     return WITH_ERRORS if result.errors else COMPLETE
