@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from atlas.config import Settings
 from atlas.contracts import Contract, Usage
 from atlas.errors import InfrastructureError
-from benchmark.energy import EnergyUsed
+from benchmark.energy_sources import EnergyUsed
 
 if sys.version_info >= (3, 11):
     import tomllib

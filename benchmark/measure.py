@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from atlas.config import Settings
 from atlas.embedded.own_stack import Stack
 from atlas.policy import missing
 from benchmark.conditions import Variant, lacks
 from benchmark.datasets.selection import Loaded
+from benchmark.energy import ENERGY, RunMeter
 from benchmark.recorded.model_file import save_model_facts
 from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256
 from benchmark.solve import Grades, Solver
@@ -31,12 +33,20 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """What a run needs beside its tasks: the stack, who grades, and how many tasks are in flight at most."""
+    """What a run needs beside its tasks.
+
+    Attributes:
+        concurrency: how many tasks are in flight at most.
+        settings: those of the stack, for what its energy is counted by.
+        remote: the stack is on another machine, whose energy cannot be counted from here.
+    """
 
     stack: Stack
     grader: Grades
     console: Console
+    settings: Settings
     concurrency: int = 1
+    remote: bool = False
 
 
 def configuration(loaded: Loaded, condition: str, seed: int) -> Configuration:
@@ -70,7 +80,8 @@ async def measure(
         said = f"{variant.name} runs without a part of it: {lacking}"
         bench.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     solver = Solver(gateway, bench.grader, store, policy)
-    await _solve_all(store.unfinished(tasks), solver, progress, bench)
+    async with RunMeter(bench.settings, store.directory / ENERGY, remote=bench.remote):
+        await _solve_all(store.unfinished(tasks), solver, progress, bench)
 
 
 async def _solve_all(tasks: Sequence[Task], solver: Solver, progress: Progress, bench: Bench) -> None:

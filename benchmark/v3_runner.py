@@ -38,6 +38,7 @@ from atlas.policy import POLICIES
 from benchmark.conditions import Variant, lines, listing
 from benchmark.datasets.selection import Selection, add_options, from_options
 from benchmark.datasets.selection import load as load_tasks
+from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
 from benchmark.run_store import RunStore
@@ -157,7 +158,8 @@ async def run_benchmark(
                     grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
                 done = [store.records[t.id] for t in tasks if t not in todo]
                 progress = held.enter_context(RunProgress(console, len(tasks), done))
-                bench = Bench(stack, grader, console, options.concurrency)
+                remote = elsewhere(options.target)
+                bench = Bench(stack, grader, console, settings, options.concurrency, remote)
                 await measure(store, tasks, variant, bench, progress)
         result = summarise(store, [task.id for task in tasks])
         store.save_result(result.model_dump_json())

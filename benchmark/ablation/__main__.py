@@ -19,7 +19,11 @@ from atlas.errors import AtlasError, InfrastructureError, StartupError
 from benchmark.ablation.carry_out import How, carry_out
 from benchmark.ablation.plan import Plan, read_plan
 from benchmark.ablation.store import AblationStore
+from benchmark.cost import price_of
 from benchmark.datasets.selection import load as load_tasks
+from benchmark.report.content import ConditionRow, PairRow
+from benchmark.report.make import make
+from benchmark.results import load_runs
 from benchmark.run_summary import RunSummary, duration
 
 COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
@@ -63,12 +67,19 @@ class Options:
 
 
 class Result(Contract):
-    """What `--json` ends with: a summary of each cell of the plan, in its order."""
+    """What `--json` ends with: a summary of each cell of the plan, in its order, and the report of all.
+
+    `conditions` and `pairs` are the report's: cells that differ in nothing but the seed are one condition.
+    """
 
     plan: str
     directory: str
     errors: int
     runs: tuple[RunSummary, ...]
+    html: str
+    markdown: str
+    conditions: tuple[ConditionRow, ...]
+    pairs: tuple[PairRow, ...]
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -109,8 +120,17 @@ async def run(options: Options, settings: Settings, plan: Plan, console: Console
             soft_wrap=True,
         )
         summaries = await carry_out(store, How(settings, options.target, options.concurrency), console)
-    errors = sum(summary.errors for summary in summaries)
-    return Result(plan=plan.name, directory=str(directory), errors=errors, runs=tuple(summaries))
+        made = make(load_runs([directory]), directory / "report", console, price_of(settings))
+    return Result(
+        plan=plan.name,
+        directory=str(directory),
+        errors=sum(summary.errors for summary in summaries),
+        runs=tuple(summaries),
+        html=made.html,
+        markdown=made.markdown,
+        conditions=made.conditions,
+        pairs=made.pairs,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         err.print(f"interrupted; {again}", markup=False, highlight=False)
         return INTERRUPTED
     (err if options.json else Console()).print(_table(result))
+    (err if options.json else Console(soft_wrap=True)).print(result.html, markup=False, highlight=False)
     if result.errors:
         err.print(f"{result.errors} tasks ended in error; {again}", markup=False, highlight=False)
     if options.json:

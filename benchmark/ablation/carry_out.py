@@ -17,6 +17,7 @@ from benchmark.ablation.estimate import most_tokens
 from benchmark.ablation.plan import Cell, model_name
 from benchmark.ablation.progress import AblationProgress
 from benchmark.ablation.store import AblationStore
+from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, measure
 from benchmark.pooled_stack import pooled_stack
 from benchmark.run_store import RunStore
@@ -84,7 +85,8 @@ async def _model(
         expected = model_name(model) if model else served
         if served != expected:
             raise BadInput(f"the gateway at {stack.gateway.url} serves {served}, the plan says {expected}")
-        bench = Bench(stack, grader, console, how.concurrency or settings.slots)
+        concurrency = how.concurrency or settings.slots
+        bench = Bench(stack, grader, console, settings, concurrency, elsewhere(how.target))
         for cell in cells:
             progress.begins(cell.name)
             with store.run(cell) as run:

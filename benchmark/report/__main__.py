@@ -13,25 +13,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from atlas.contracts import Contract
-from atlas.errors import AtlasError, InfrastructureError
-from benchmark.cost import Price
+from atlas.config import load
+from atlas.errors import AtlasError
+from benchmark.cost import Price, price_of
 from benchmark.datasets import selection
 from benchmark.datasets.selection import Selection
-from benchmark.report.content import ConditionRow, PairRow, Report
-from benchmark.report.gather import gather, rates_in_words
-from benchmark.report.pages import html_page, markdown_page
+from benchmark.report.gather import rates_in_words
+from benchmark.report.make import make
 from benchmark.results import RunResults, described, load_runs
-from benchmark.run_store import write_atomic
 
 COMPLETE, FAILED = 0, 1
 HTML, MARKDOWN = "report.html", "report.md"
@@ -45,18 +40,9 @@ class Options:
     out: Path | None
     dataset: str | None
     price_per_kwh: float | None
-    currency: str
+    currency: str | None
+    config: Path | None
     json: bool
-
-
-class Result(Contract):
-    """What `--json` ends with. Rates, intervals and differences are shares of 1; see the two rows' types."""
-
-    html: str
-    markdown: str
-    warnings: tuple[str, ...]
-    conditions: tuple[ConditionRow, ...]
-    pairs: tuple[PairRow, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,12 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     err = Console(stderr=True, soft_wrap=True)
     try:
         runs = _described(load_runs(options.runs), options.dataset)
-        report = _gathered(runs, err, _price(options))
-        made = _write(report, options.out or options.runs[0])
+        made = make(runs, options.out or options.runs[0], err, _price(options))
     except AtlasError as error:
         err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
         return FAILED
-    said = f"{rates_in_words(report.conditions)}\n{made.html}\n{made.markdown}"
+    said = f"{rates_in_words(made.conditions)}\n{made.html}\n{made.markdown}"
     (err if options.json else Console(soft_wrap=True)).print(said, markup=False, highlight=False)
     if options.json:
         print(made.model_dump_json(), flush=True)
@@ -99,9 +84,10 @@ def parse(argv: Sequence[str]) -> Options:
         help="data sets to take difficulty, platform and date from, where a run noted none",
     )
     parser.add_argument(
-        "--price-per-kwh", type=_amount, metavar="P", help="what a kilowatt-hour costs [costs are not stated]"
+        "--price-per-kwh", type=_amount, metavar="P", help="what a kilowatt-hour costs [PRICE_PER_KWH]"
     )
-    parser.add_argument("--currency", default="EUR", metavar="C", help="what P is in [EUR]")
+    parser.add_argument("--currency", metavar="C", help="what P is in [CURRENCY]")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF]")
     parser.add_argument("--json", action="store_true", help="last line of stdout: one JSON object")
     return Options(**vars(parser.parse_args(argv)))
 
@@ -125,49 +111,9 @@ def _described(runs: list[RunResults], dataset: str | None) -> list[RunResults]:
 
 
 def _price(options: Options) -> Price | None:
-    if options.price_per_kwh is None:
-        return None
-    return Price(per_kwh=options.price_per_kwh, currency=options.currency)
-
-
-def _gathered(runs: Sequence[RunResults], err: Console, price: Price | None) -> Report:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        bar = progress.add_task("reading runs", total=None)
-
-        def tick(what: str, done: int, of: int) -> None:
-            progress.update(bar, description=what, completed=done, total=of)
-
-        return gather(runs, tick, price)
-
-
-def _write(report: Report, out: Path) -> Result:
-    """Write both pages and the plots of the Markdown one.
-
-    Raises:
-        InfrastructureError: the directory cannot be written to.
-    """
-    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    footer = f"Made {made} by python -m benchmark.report of ATLAS {version('atlas')}."
-    plots = {plot.name: f"report-{plot.name}.svg" for plot in report.plots}
-    files: Mapping[str, str] = {
-        **{plots[plot.name]: plot.light for plot in report.plots},
-        MARKDOWN: markdown_page(report, footer, HTML, plots),
-        HTML: html_page(report, footer),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_atomic(out / name, text)
-    except OSError as error:
-        raise InfrastructureError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
-    return Result(
-        html=str(out / HTML),
-        markdown=str(out / MARKDOWN),
-        warnings=report.warnings,
-        conditions=report.conditions,
-        pairs=report.pairs,
-    )
+    given = {"price_per_kwh": options.price_per_kwh, "currency": options.currency}
+    changes = {key: value for key, value in given.items() if value is not None}
+    return price_of(load(options.config).model_copy(update=changes))
 
 
 if __name__ == "__main__":

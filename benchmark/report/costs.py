@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.cost import Price, run_cost
-from benchmark.energy import EnergyUsed, read_energy, total
+from benchmark.energy import ENERGY, read_energy, total
+from benchmark.energy_sources import EnergyUsed
 from benchmark.report.content import ConditionRow
 from benchmark.report.groups import Group
-
-FILE = "energy.jsonl"
 
 
 def with_energy(
@@ -25,7 +24,7 @@ def with_energy(
     used = [_used(group) for group in groups]
     known = [each for each in used if each]
     if not known:
-        return list(rows), (f"Energy and cost: not measured, since no run here holds a record ({FILE}).",)
+        return list(rows), (f"Energy and cost: not measured, since no run here holds a record ({ENERGY}).",)
     said = [_priced(row, each, price) if each else row for row, each in zip(rows, used, strict=True)]
     notes = [f"Energy is from: {', '.join(dict.fromkeys(each.source for each in known))}."]
     if any(each.estimate for each in known):
@@ -42,7 +41,7 @@ def with_energy(
 
 
 def _used(group: Group) -> EnergyUsed | None:
-    each = [read_energy(run.directory / FILE) for run in group.runs]
+    each = [read_energy(run.directory / ENERGY) for run in group.runs]
     known = [used for used in each if used is not None]
     return total(known) if len(known) == len(each) else None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from atlas.contracts import Usage
 from atlas.errors import InfrastructureError
 from benchmark.cost import ApiPrice, Price, allocated, api_prices, compare, run_cost
-from benchmark.energy import EnergyPart, EnergyUsed
+from benchmark.energy_sources import EnergyPart, EnergyUsed
 
 PRICE = Price(per_kwh=0.5, currency="EUR")
 

@@ -9,8 +9,9 @@ import pytest
 
 from atlas.config import Settings
 from atlas.errors import InfrastructureError
-from benchmark import energy
-from benchmark.energy import Gpu, Meter, Rapl, RunMeter, SourceLost, Stated, read_energy, sources_of
+from benchmark import energy, energy_sources
+from benchmark.energy import Meter, RunMeter, read_energy
+from benchmark.energy_sources import Gpu, Rapl, SourceLost, Stated, sources_of
 
 
 class NVMLError(Exception):
@@ -136,7 +137,7 @@ def test_counters_of_this_machine_are_not_read_for_work_on_another(
 
 
 class Breaks:
-    kind: energy.Kind = "rapl"
+    kind: energy_sources.Kind = "rapl"
     name = "breaks"
 
     def __init__(self) -> None:

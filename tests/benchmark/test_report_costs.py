@@ -8,7 +8,8 @@ import pytest
 
 from atlas.policy import POLICIES
 from benchmark.cost import Price
-from benchmark.energy import EnergyPart, EnergyUsed, SessionEnergy
+from benchmark.energy import SessionEnergy
+from benchmark.energy_sources import EnergyPart, EnergyUsed
 from benchmark.report.content import ConditionRow
 from benchmark.report.costs import with_energy
 from benchmark.report.groups import condition_row, grouped
