@@ -14,18 +14,19 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from atlas.cancellation import Interrupted, run_interruptible
+from atlas.cancellation import run_interruptible
 from atlas.config import Settings, load
 from atlas.contracts import Contract
 from atlas.embedded.own_stack import reach
-from atlas.errors import AtlasError, BadInput, Conflict
+from atlas.errors import BadInput, Conflict
+from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.conditions import Variant
 from benchmark.datasets.selection import Loaded, Selection, add_options, from_options
 from benchmark.datasets.selection import load as load_tasks
@@ -39,7 +40,6 @@ from benchmark.run_store import RunStore
 from benchmark.scoring.grader import Grader
 from benchmark.scoring.private_directory import PrivateDirectory
 
-COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
 EXAMPLES = """examples:
   python -m benchmark.deep_pool                                     16 samples of each bundled task
   python -m benchmark.deep_pool --dataset data/lcb/test6.jsonl --limit 20 --k 8
@@ -156,13 +156,13 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
     )
     add_options(parser)
     add = parser.add_argument
-    add("--k", type=_number(1, 64), default=16, metavar="K", help="samples of each task, up to 64 [16]")
-    add("--seed", type=_number(0, 2**31 - 1), default=0, metavar="S", help="of samples and inputs [0]")
+    add("--k", type=whole(1, 64), default=16, metavar="K", help="samples of each task, up to 64 [16]")
+    add("--seed", type=whole(0, 2**31 - 1), default=0, metavar="S", help="of samples and inputs [0]")
     add("--temperature", type=float, metavar="T", help="of samples [the policies' own, 0.7]")
-    add("--max-tokens", type=_number(16, 65_536), metavar="N", help="of a sample [the policies' own, 1024]")
+    add("--max-tokens", type=whole(16, 65_536), metavar="N", help="of a sample [the policies' own, 1024]")
     add(
         "--inputs",
-        type=_number(0, 1000),
+        type=whole(0, 1000),
         default=10,
         metavar="N",
         help="variations of each task's examples [10]",
@@ -173,7 +173,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
         "--model", metavar="M", help="a model of the catalogue, for a stack started here [that of atlas.conf]"
     )
     add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
-    add("--concurrency", type=_number(1, 64), default=1, metavar="N", help="tasks in flight [1]")
+    add("--concurrency", type=whole(1, 64), default=1, metavar="N", help="tasks in flight [1]")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     options = parser.parse_args(argv)
@@ -187,31 +187,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Record and return the exit code."""
     options, selection = parse(argv)
     err = Console(stderr=True, soft_wrap=True)
-    try:
-        result = run_interruptible(record(options, selection, load(options.config), err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print("interrupted; the same command goes on", markup=False, highlight=False)
-        return INTERRUPTED
+
+    def work() -> DeepPool:
+        return run_interruptible(record(options, selection, load(options.config), err))
+
+    result = carry_out(work, _show, err, json=options.json, again="the same command goes on")
+    if isinstance(result, int):
+        return result
+    return WITH_ERRORS if result.errors else COMPLETE
+
+
+def _show(result: DeepPool, console: Console) -> None:
     said = (
         f"{result.pool}: {result.tasks} tasks, {result.programs} programs, {result.inputs} inputs, "
         f"{result.runs} runs made now, {result.errors} errors"
     )
-    (err if options.json else Console()).print(said, markup=False, highlight=False, soft_wrap=True)
-    if options.json:
-        print(result.model_dump_json(), flush=True)
-    return WITH_ERRORS if result.errors else COMPLETE
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return read
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from atlas.cancellation import Interrupted, cancel, run_interruptible
+from atlas.cancellation import cancel, run_interruptible
 from atlas.config import Settings, load
 from atlas.contracts import Contract, Verdict
-from atlas.errors import AtlasError, BadInput
+from atlas.errors import BadInput
+from benchmark.command import COMPLETE, WITH_ERRORS, carry_out
 from benchmark.datasets import oddities, selection
 from benchmark.drawn import drawn, programs
 from benchmark.grades import FILE, GradeFile, Program, ProgramGrade, first_failure
@@ -37,7 +38,6 @@ from benchmark.scoring.grader import Grade, Grader
 from benchmark.solve import Grades
 from benchmark.tasks import Task
 
-COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
 EXAMPLES = """examples:
   python -m benchmark.regrade data/runs/monday                     a run on the bundled tasks
   python -m benchmark.regrade data/runs/lcb --dataset data/lcb/test6.jsonl --limit 100
@@ -292,21 +292,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code."""
     options = parse(argv)
     err = Console(stderr=True, soft_wrap=True)
-    try:
-        result = run_interruptible(regrade(options, load(options.config), err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print("interrupted; the same command goes on", markup=False, highlight=False)
-        return INTERRUPTED
-    shown = err if options.json else Console()
-    shown.print(table(result))
-    for line in lines(result):
-        shown.print(line, markup=False, highlight=False, soft_wrap=True)
-    if options.json:
-        print(result.model_dump_json(), flush=True)
+
+    def work() -> Regraded:
+        return run_interruptible(regrade(options, load(options.config), err))
+
+    result = carry_out(work, _show, err, json=options.json, again="the same command goes on")
+    if isinstance(result, int):
+        return result
     return WITH_ERRORS if result.errors else COMPLETE
+
+
+def _show(result: Regraded, console: Console) -> None:
+    console.print(table(result))
+    for line in lines(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(grade: Grade) -> GradeSummary:

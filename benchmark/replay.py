@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from atlas.cancellation import Interrupted, run_interruptible
+from atlas.cancellation import run_interruptible
 from atlas.config import Settings, load
 from atlas.contracts import Contract
-from atlas.errors import AtlasError, BadInput
+from atlas.errors import BadInput
 from atlas.policy import POLICIES, Policy
+from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.selection import Selection
 from benchmark.datasets.selection import load as load_tasks
 from benchmark.recorded.material import Material, gather
@@ -36,7 +37,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-COMPLETE, FAILED, NOT_COVERED, INTERRUPTED = 0, 1, 3, 130
+NOT_COVERED = 3
 OWN = "own"
 EXAMPLES = """examples:
   python -m benchmark.replay data/runs/monday                       the run's own policy: its own decisions
@@ -271,17 +272,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Replay and return the exit code."""
     options = parse(argv)
     err = Console(stderr=True, soft_wrap=True)
-    try:
-        result = run_interruptible(replayed(options, load(options.config), err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print("interrupted", markup=False, highlight=False)
-        return INTERRUPTED
-    (err if options.json else Console()).print(table(result))
-    if options.json:
-        print(result.model_dump_json(), flush=True)
+
+    def work() -> Replay:
+        return run_interruptible(replayed(options, load(options.config), err))
+
+    result = carry_out(work, lambda each, console: console.print(table(each)), err, json=options.json)
+    if isinstance(result, int):
+        return result
     return NOT_COVERED if result.why else COMPLETE
 
 

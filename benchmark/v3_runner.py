@@ -22,7 +22,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from typing import TypeVar
@@ -30,11 +30,12 @@ from typing import TypeVar
 import httpx
 from rich.console import Console
 
-from atlas.cancellation import Interrupted, run_interruptible
+from atlas.cancellation import run_interruptible
 from atlas.config import Settings, load
 from atlas.embedded.own_stack import reach
-from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
+from atlas.errors import BadInput
 from atlas.policy import POLICIES
+from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.conditions import Variant, lines, listing
 from benchmark.datasets.selection import Selection, add_options, from_options
 from benchmark.datasets.selection import load as load_tasks
@@ -47,7 +48,6 @@ from benchmark.scoring.grader import Grader
 from benchmark.solve import Grades
 
 T = TypeVar("T")
-COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 EXAMPLES = """examples:
   python benchmark/v3_runner.py                                  all bundled tasks, policy 'full'
@@ -92,10 +92,10 @@ def parse(argv: Sequence[str]) -> Options:
     add = parser.add_argument
     add_options(parser)
     add("--condition", default="full", metavar="POLICY", help="what to measure, see --list-conditions [full]")
-    add("--seed", type=_whole(0), default=0, metavar="S", help="the policy's seed [0]")
-    add("--token-budget", type=_whole(0), metavar="N", help="most tokens to generate per task [the policy's]")
+    add("--seed", type=whole(0), default=0, metavar="S", help="the policy's seed [0]")
+    add("--token-budget", type=whole(0), metavar="N", help="most tokens to generate per task [the policy's]")
     add("--list-conditions", action="store_true", help="list the conditions and what each lacks, and exit")
-    add("--concurrency", type=_whole(1), default=1, metavar="N", help="tasks in flight [1]")
+    add("--concurrency", type=whole(1), default=1, metavar="N", help="tasks in flight [1]")
     add("--run-id", type=_run_id, metavar="ID", help="name of the run; an existing one is resumed [made up]")
     add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
     add(
@@ -175,22 +175,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMPLETE
     err = Console(stderr=True, soft_wrap=True)
     again = f"go on with:  {_again(argv, options.run_id)}"
-    try:
-        settings = load(options.config)
-        result = run_interruptible(run_benchmark(options, settings, err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        if isinstance(error, (InfrastructureError, StartupError)):
-            err.print(again, markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print(f"interrupted; {again}", markup=False, highlight=False)
-        return INTERRUPTED
-    (err if options.json else Console()).print(table(result))
+
+    def work() -> RunSummary:
+        return run_interruptible(run_benchmark(options, load(options.config), err))
+
+    result = carry_out(
+        work, lambda each, console: console.print(table(each)), err, json=options.json, again=again
+    )
+    if isinstance(result, int):
+        return result
     if result.errors:
         err.print(f"{result.errors} tasks ended in error; {again}", markup=False, highlight=False)
-    if options.json:
-        print(result.model_dump_json(), flush=True)
     return WITH_ERRORS if result.errors else COMPLETE
 
 
@@ -216,15 +211,6 @@ def _again(argv: Sequence[str], run_id: str) -> str:
     words = [word for word in words if not word.startswith("--api-key=")]
     named = any(word.startswith("--run-id") for word in words)
     return shlex.join(["python", "benchmark/v3_runner.py", *words, *([] if named else ["--run-id", run_id])])
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
-        return int(text)
-
-    return read
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from atlas.cancellation import Interrupted, run_interruptible
+from atlas.cancellation import run_interruptible
 from atlas.config import Settings, load
 from atlas.contracts import Contract
-from atlas.errors import AtlasError, InfrastructureError, StartupError
-from benchmark.ablation.carry_out import How, carry_out
+from benchmark.ablation.carry_out import How
+from benchmark.ablation.carry_out import carry_out as carry_out_plan
 from benchmark.ablation.plan import Plan, read_plan
 from benchmark.ablation.store import AblationStore
+from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.cost import price_of
 from benchmark.datasets.selection import load as load_tasks
 from benchmark.report.content import ConditionRow, PairRow
@@ -26,7 +27,6 @@ from benchmark.report.make import make
 from benchmark.results import load_runs
 from benchmark.run_summary import RunSummary, duration
 
-COMPLETE, FAILED, WITH_ERRORS, INTERRUPTED = 0, 1, 3, 130
 EXAMPLES = """a plan (docs/METHODOLOGY.md explains the choices):
   name = "budgets"
   seeds = [0, 1]
@@ -94,7 +94,7 @@ def parse(argv: Sequence[str]) -> Options:
     add = parser.add_argument
     add("plan", type=Path, metavar="PLAN.toml", help="what to measure")
     add("--dir", type=Path, metavar="DIR", help="where its results are kept [DATA_DIR/ablations/NAME]")
-    add("--concurrency", type=_whole, metavar="N", help="tasks in flight [as many as the server has slots]")
+    add("--concurrency", type=whole(1), metavar="N", help="tasks in flight [as many as the server has slots]")
     add("--target", metavar="URL", help="send the tasks to this gateway instead of a stack started here")
     add("--api-key", metavar="KEY", help="for a gateway that wants one [$ATLAS_API_KEY]")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
@@ -119,7 +119,7 @@ async def run(options: Options, settings: Settings, plan: Plan, console: Console
             highlight=False,
             soft_wrap=True,
         )
-        summaries = await carry_out(store, How(settings, options.target, options.concurrency), console)
+        summaries = await carry_out_plan(store, How(settings, options.target, options.concurrency), console)
         made = make(load_runs([directory]), directory / "report", console, price_of(settings))
     return Result(
         plan=plan.name,
@@ -140,24 +140,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     err = Console(stderr=True, soft_wrap=True)
     command = shlex.join(["python", "-m", "benchmark.ablation", str(options.plan)])
     again = f"go on with:  {command}  (and the same options)"
-    try:
+
+    def work() -> Result:
         plan, settings = read_plan(options.plan), load(options.config)
-        result = run_interruptible(run(options, settings, plan, err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        if isinstance(error, (InfrastructureError, StartupError)):
-            err.print(again, markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print(f"interrupted; {again}", markup=False, highlight=False)
-        return INTERRUPTED
-    (err if options.json else Console()).print(_table(result))
-    (err if options.json else Console(soft_wrap=True)).print(result.html, markup=False, highlight=False)
+        return run_interruptible(run(options, settings, plan, err))
+
+    result = carry_out(work, _show, err, json=options.json, again=again)
+    if isinstance(result, int):
+        return result
     if result.errors:
         err.print(f"{result.errors} tasks ended in error; {again}", markup=False, highlight=False)
-    if options.json:
-        print(result.model_dump_json(), flush=True)
     return WITH_ERRORS if result.errors else COMPLETE
+
+
+def _show(result: Result, console: Console) -> None:
+    console.print(_table(result))
+    console.print(result.html, markup=False, highlight=False)
 
 
 def _table(result: Result) -> Table:
@@ -170,12 +168,6 @@ def _table(result: Result) -> Table:
         cells = (each.model or "-", each.condition, str(each.seed), n, rate, tokens, duration(each.seconds))
         drawn.add_row(*cells)
     return drawn
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from atlas.contracts import Contract
 from atlas.errors import BadInput
+from benchmark.command import whole
 from benchmark.datasets import catalogue
 from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.source import Item, Opened, Source
@@ -185,8 +186,8 @@ def add_options(parser: argparse.ArgumentParser, *, dataset: str = "bundled") ->
     add("--ids", metavar="FILE[#KEY]", help="only these: a JSON list, one id a line, or a key of an object")
     add("--since", type=_day, metavar="YYYY-MM-DD", help="only tasks from this day on")
     add("--until", type=_day, metavar="YYYY-MM-DD", help="only tasks up to this day")
-    add("--limit", type=_whole(1), metavar="N", help="the first N tasks only [all]")
-    add("--choose-seed", type=_whole(0), metavar="S", help="choose the N tasks of --limit at random by S")
+    add("--limit", type=whole(1), metavar="N", help="the first N tasks only [all]")
+    add("--choose-seed", type=whole(0), metavar="S", help="choose the N tasks of --limit at random by S")
     parser.set_defaults(dataset_default=dataset)
 
 
@@ -222,12 +223,3 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day as YYYY-MM-DD") from e
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
-        return int(text)
-
-    return read

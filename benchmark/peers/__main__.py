@@ -22,12 +22,13 @@ from typing import get_args
 from rich.console import Console
 
 from atlas import running_stack
-from atlas.cancellation import Interrupted, run_interruptible
+from atlas.cancellation import run_interruptible
 from atlas.config import Settings, load
 from atlas.embedded.own_stack import Stack, reach
-from atlas.errors import AtlasError, BadInput, InfrastructureError, StartupError
+from atlas.errors import BadInput, StartupError
 from atlas.llama import LlamaClient
 from atlas.policy import POLICIES
+from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.conditions import Variant
 from benchmark.datasets import selection as tasks_of
 from benchmark.datasets.selection import Selection
@@ -40,7 +41,7 @@ from benchmark.peers.systems import AtlasSystem, OptillmSystem, System
 from benchmark.peers.table import WIDTH, PeersResult, drawn, summarise
 from benchmark.run_store import content_sha256
 from benchmark.scoring.grader import Grader
-from benchmark.v3_runner import COMPLETE, FAILED, INTERRUPTED, RUN_ID, WITH_ERRORS
+from benchmark.v3_runner import RUN_ID
 
 OPTILLM: dict[str, Approach] = {f"optillm-{approach}": approach for approach in get_args(Approach)}
 SYSTEMS = ("full", "resample", *OPTILLM)
@@ -72,11 +73,7 @@ class Options:
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Read the arguments.
-
-    Raises:
-        BadInput: those that choose tasks contradict each other.
-    """
+    """Read the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.peers",
         description="ATLAS and other systems on the same tasks, model server, token budget and grader.",
@@ -91,23 +88,25 @@ def parse(argv: Sequence[str]) -> Options:
     add("--systems", type=_systems, default=SYSTEMS, metavar="A,B,...", help=what)
     add(
         "--token-budget",
-        type=int,
+        type=whole(1),
         default=BUDGET,
         metavar="N",
         help=f"most tokens to generate per task and system [{BUDGET}]",
     )
-    add("--seed", type=int, default=0, metavar="S", help="seed of the sampling [0]")
+    add("--seed", type=whole(0), default=0, metavar="S", help="seed of the sampling [0]")
     add("--run-id", type=_run_id, metavar="ID", help="name of the comparison; an existing one is resumed")
     add("--table", action="store_true", help="print the table of --run-id as it stands; run nothing")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     read = parser.parse_args(argv)
-    if read.token_budget < 1 or read.seed < 0:
-        parser.error("--token-budget is a whole number from 1, --seed one from 0")
     if read.table and not read.run_id:
         parser.error("--table needs --run-id")
+    try:
+        tasks = tasks_of.from_options(read)
+    except BadInput as error:
+        parser.error(str(error))
     return Options(
-        tasks=tasks_of.from_options(read),
+        tasks=tasks,
         systems=read.systems,
         token_budget=read.token_budget,
         seed=read.seed,
@@ -221,28 +220,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     err = Console(stderr=True, soft_wrap=True)
-    again = ""
-    try:
-        options = parse(argv)
-        again = f"go on with:  {_again(argv, options.run_id)}"
+    options = parse(argv)
+
+    def work() -> PeersResult:
         settings = load(options.config)
-        if options.table:
-            where = directory(options, settings)
-            file = read_file(where)
-            result = summarise(where, file, read_records(where), list(file.systems) or list(options.systems))
-        else:
-            result = run_interruptible(run(options, settings, err))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        if isinstance(error, (InfrastructureError, StartupError)):
-            err.print(again, markup=False, highlight=False)
-        return FAILED
-    except Interrupted:
-        err.print(f"interrupted; {again}", markup=False, highlight=False)
-        return INTERRUPTED
-    Console(stderr=options.json, width=max(WIDTH, err.width)).print(drawn(result))
-    if options.json:
-        print(result.model_dump_json(), flush=True)
+        if not options.table:
+            return run_interruptible(run(options, settings, err))
+        where = directory(options, settings)
+        file = read_file(where)
+        return summarise(where, file, read_records(where), list(file.systems) or list(options.systems))
+
+    def show(result: PeersResult, _: Console) -> None:
+        Console(stderr=options.json, width=max(WIDTH, err.width)).print(drawn(result))
+
+    again = f"go on with:  {_again(argv, options.run_id)}"
+    result = carry_out(work, show, err, json=options.json, again=again)
+    if isinstance(result, int):
+        return result
     return WITH_ERRORS if result.errors else COMPLETE
 
 

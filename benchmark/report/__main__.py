@@ -20,15 +20,14 @@ from pathlib import Path
 from rich.console import Console
 
 from atlas.config import load
-from atlas.errors import AtlasError
+from benchmark.command import COMPLETE, carry_out
 from benchmark.cost import Price, price_of
 from benchmark.datasets import selection
 from benchmark.datasets.selection import Selection
 from benchmark.report.gather import rates_in_words
-from benchmark.report.make import make
+from benchmark.report.make import Made, make
 from benchmark.results import RunResults, described, load_runs
 
-COMPLETE, FAILED = 0, 1
 HTML, MARKDOWN = "report.html", "report.md"
 
 
@@ -49,17 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code: 0 made, 1 not made."""
     options = parse(sys.argv[1:] if argv is None else argv)
     err = Console(stderr=True, soft_wrap=True)
-    try:
+
+    def work() -> Made:
         runs = _described(load_runs(options.runs), options.dataset)
-        made = make(runs, options.out or options.runs[0], err, _price(options))
-    except AtlasError as error:
-        err.print(f"{error.title}: {error}", style="red", markup=False, highlight=False)
-        return FAILED
+        return make(runs, options.out or options.runs[0], err, _price(options))
+
+    made = carry_out(work, _show, err, json=options.json)
+    return made if isinstance(made, int) else COMPLETE
+
+
+def _show(made: Made, console: Console) -> None:
     said = f"{rates_in_words(made.conditions)}\n{made.html}\n{made.markdown}"
-    (err if options.json else Console(soft_wrap=True)).print(said, markup=False, highlight=False)
-    if options.json:
-        print(made.model_dump_json(), flush=True)
-    return COMPLETE
+    console.print(said, markup=False, highlight=False)
 
 
 def parse(argv: Sequence[str]) -> Options:
