@@ -12,6 +12,12 @@ _FENCE = re.compile(
     r"^([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)(?:^[ \t]*\2[`~]*[ \t]*$|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+# A fence opened twice: one that names a language opens a block, and so does what stands first in markdown.
+_DOUBLED = re.compile(
+    r"^[ \t]*(?:`{3,}|~{3,})[ \t]*(?:(?:markdown|md)[ \t]*\n(?=[ \t]*(?:`{3,}|~{3,}))"
+    r"|[\w+#.-]+[ \t]*\n(?=[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+#.-]+[ \t]*$))",
+    re.MULTILINE,
+)
 _PYTHON = {"python", "python3", "py", "py3"}
 _HEADER = re.compile(r"^(?:async\s+)?(?:def|class)\s+([A-Za-z_]\w*)", re.MULTILINE)
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0")
@@ -25,7 +31,7 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     that the longest that parses, and failing that the longest. Without a fence the whole text is taken if it
     is a program by itself.
     """
-    text = after_thinking(answer).replace("\r\n", "\n")
+    text = _text(answer)
     fenced = _fenced(text)
     blocks = _python(fenced)
     if not blocks:
@@ -43,7 +49,7 @@ def program_of_steps(answer: str, names: Sequence[str]) -> str | None:
     together define more of them than any one alone, the answer is in pieces (a block a step) and they are put
     together in their order; otherwise as `program` chooses.
     """
-    text = after_thinking(answer).replace("\r\n", "\n")
+    text = _text(answer)
     parsed = [block for block in _python(_fenced(text)) if _parse(block) is not None]
     wanted = set(names)
     defined = [_defined(block) & wanted for block in parsed]
@@ -68,6 +74,11 @@ def after_thinking(answer: str) -> str:
     if closed:
         return tail
     return tail.partition("<think>")[0]
+
+
+def _text(answer: str) -> str:
+    """The answer itself: no thinking, one kind of line end, no fence opened twice."""
+    return _DOUBLED.sub("", after_thinking(answer).replace("\r\n", "\n"))
 
 
 def _fenced(text: str) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -24,8 +23,6 @@ from benchmark.tasks import Task
 
 ANSWER_TOKENS = 1024  # the most one answer of a peer's may have: what ATLAS's policies give a candidate
 BEST_OF = 3  # optillm's own default
-# Asked for "markdown codeblocks", a model may put its block into one of markdown: that one is taken off.
-_MARKDOWN = re.compile(r"^```(?:markdown|md)[ \t]*\n(?=[ \t]*```)", re.MULTILINE)
 
 
 class Answer(Contract):
@@ -188,7 +185,7 @@ class OptillmSystem:
     def _program(self, task: Task, reply: Reply, calls: Sequence[PeerCall]) -> tuple[str | None, str]:
         entry = task.problem.entry_point
         if reply.answer is not None:
-            code = program(_MARKDOWN.sub("", reply.answer), entry)
+            code = program(reply.answer, entry)
             return code, "" if code is not None else "no program in its answer"
         why = (reply.error or "no answer")[:300]
         if self._approach != "bon":

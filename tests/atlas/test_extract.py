@@ -32,6 +32,11 @@ ANSWERS = {
     "tag after a space": (fenced(READS, " python"), READS),
     "tag with attributes": (fenced(READS, 'python title="a.py"'), READS),
     "no tag": (fenced(READS, ""), READS),
+    "opened twice": (f"```python\n{fenced(READS)}", READS),
+    "opened twice and closed twice": (f"```python\n{fenced(READS)}```\n", READS),
+    "a block of markdown around it": (f"```markdown\n{fenced(READS)}```\n", READS),
+    "a bare block in one of markdown": (f"```markdown\n{fenced(READS, '')}```\n", READS),
+    "two blocks without a line between": (f"{fenced(SOLVE)}{fenced(READS)}", READS),
     "tildes": (fenced(READS, "python", "~~~"), READS),
     "four backticks": (fenced(READS, "python", "````"), READS),
     "fences inside four backticks": (
