@@ -40,10 +40,12 @@ from benchmark.conditions import Variant, lines, listing
 from benchmark.datasets.selection import Selection, add_options, from_options
 from benchmark.datasets.selection import load as load_tasks
 from benchmark.energy_sources import elsewhere
+from benchmark.k8s import run as k8s
 from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
 from benchmark.run_store import RunStore
 from benchmark.run_summary import RunSummary, summarise, table
+from benchmark.scoring.given_executor import given_executor
 from benchmark.scoring.grader import Grader
 from benchmark.solve import Grades
 
@@ -57,6 +59,7 @@ EXAMPLES = """examples:
   python benchmark/v3_runner.py --dataset data/lcb/test6.jsonl   LiveCodeBench, from your own download
   python benchmark/v3_runner.py --run-id monday                  begin 'monday', or go on with it
   python benchmark/v3_runner.py --target http://gpu-box:8400 --json | tail -n 1 | jq .passed
+  python benchmark/v3_runner.py --k8s --target http://gateway:8400 --k8s-claim atlas-runs   a Job there
 
 exit codes: 0 every task has a result; 3 some ended in 'error' (the same --run-id retries just those);
 1 could not run; 2 wrong arguments; 130 interrupted (the same --run-id goes on)"""
@@ -78,6 +81,8 @@ class Options:
     json: bool
     config: Path | None
     runs_dir: Path | None
+    grading_executor: str | None
+    cluster: k8s.Place | None
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -106,9 +111,16 @@ def parse(argv: Sequence[str]) -> Options:
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     add("--runs-dir", type=Path, metavar="DIR", help="where runs are kept [DATA_DIR/runs]")
+    add(
+        "--grading-executor",
+        metavar="URL",
+        help="grade on this executor, unix:/path or http://..., for this run alone [one is started]",
+    )
+    k8s.add_options(parser)
     read = parser.parse_args(argv)
     try:
         selection = from_options(read)
+        read.cluster = k8s.place(read)
     except BadInput as error:
         parser.error(str(error))
     run_id = read.run_id or _new_run_id(selection.label, read.condition, read.seed)
@@ -155,7 +167,12 @@ async def run_benchmark(
                     )
                 )
                 if grader is None:
-                    grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
+                    executor = None
+                    if options.grading_executor is not None:
+                        executor = await held.enter_async_context(given_executor(options.grading_executor))
+                    grader = await held.enter_async_context(
+                        Grader(isolation=settings.sandbox_isolation, executor=executor)
+                    )
                 done = [store.records[t.id] for t in tasks if t not in todo]
                 progress = held.enter_context(RunProgress(console, len(tasks), done))
                 remote = elsewhere(options.target)
@@ -175,6 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMPLETE
     err = Console(stderr=True, soft_wrap=True)
     again = f"go on with:  {_again(argv, options.run_id)}"
+    if options.cluster is not None:
+        return k8s.run(options, options.cluster, argv, again, err)
 
     def work() -> RunSummary:
         return run_interruptible(run_benchmark(options, load(options.config), err))

@@ -70,7 +70,7 @@ class Grader:
         jobs: programs graded at once, 0 for one per core. More would slow each other down, and a program near
             the time limit would be judged by the machine's load.
         isolation: the level of the executor started here, as SANDBOX_ISOLATION.
-        executor: use this one and start no child; for tests.
+        executor: use this one and start no child.
     """
 
     def __init__(
