@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from atlas.cancellation import Interrupted, run_interruptible
-from atlas.errors import AtlasError
 from tests.chaos import problems
+from tests.chaos.command import bars, execute, parser_of
 from tests.chaos.run import Run, run
 from tests.chaos.schedule import TARGETS, schedule
 from tests.chaos.verdict import different, duplicated, lost, repeated_calls
@@ -70,83 +63,26 @@ def figures(seed: int, calm: Run, shaken: Run) -> Figures:
     )
 
 
-async def both(tasks: int, kills: int, seed: int, directory: Path, console: Console) -> Figures:
+async def both(options: argparse.Namespace, directory: Path, console: Console) -> Figures:
     """Run in peace, then under fire, with a progress bar on `console`.
 
     Raises:
         InfrastructureError: from `run`.
     """
-    requests = problems.requests(tasks, seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        in_peace = progress.add_task("tasks without kills", total=tasks)
-        calm = await run(
-            requests,
-            directory / "calm",
-            progress=lambda ended, _: progress.update(in_peace, completed=ended),
-        )
-        ends = progress.add_task("tasks with kills", total=tasks)
-        deaths = progress.add_task("kills", total=kills)
-
-        def show(ended: int, killed: int) -> None:
-            progress.update(ends, completed=ended)
-            progress.update(deaths, completed=killed)
-
-        shaken = await run(
-            requests, directory / "shaken", schedule(kills, seed, len(calm.requests)), progress=show
-        )
+    requests = problems.requests(options.tasks, options.seed)
+    with bars(console, options.tasks, options.kills) as (in_peace, under_fire):
+        calm = await run(requests, directory / "calm", progress=in_peace)
+        kills = schedule(options.kills, options.seed, len(calm.requests))
+        shaken = await run(requests, directory / "shaken", kills, progress=under_fire)
     for line in (*calm.left, *shaken.left):
         console.print(f"left running: {line}", markup=False)
-    return figures(seed, calm, shaken)
+    return figures(options.seed, calm, shaken)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print the figures, return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos",
-        description=ABOUT,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--tasks", type=_positive, default=10, metavar="N", help="tasks (default: 10)")
-    parser.add_argument("--kills", type=_positive, default=20, metavar="K", help="kills (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of problems and kills (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    options = parser.parse_args(argv)
-    console = Console(stderr=True)
-    directory = Path(tempfile.mkdtemp(prefix="atlas-chaos-"))
-    logging.basicConfig(filename=directory / "chaos.log", level="INFO", format="%(asctime)s %(message)s")
-    try:
-        result = run_interruptible(both(options.tasks, options.kills, options.seed, directory, console))
-    except (AtlasError, ValueError) as error:
-        console.print(f"could not run: {error} (logs: {directory})", style="red", markup=False)
-        return 1
-    except Interrupted:
-        console.print(f"interrupted (logs: {directory})", markup=False)
-        return 130
-    clean = result.clean(options.kills)
-    if clean:
-        shutil.rmtree(directory)
-    else:
-        console.print(f"not clean, or fewer kills than wanted; the logs are in {directory}", style="red")
-    if options.json:
-        sys.stdout.write(json.dumps(asdict(result)) + "\n")
-    else:
-        Console().print(_table(result))
-    return 0 if clean else 1
-
-
-def _table(result: Figures) -> Table:
-    table = Table("", "figure")
-    for name, value in asdict(result).items():
-        table.add_row(name.replace("_", " "), str(value))
-    return table
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    parser = parser_of("python -m tests.chaos", ABOUT, EXAMPLES, tasks=10)
+    return execute(parser.parse_args(argv), both)
 
 
 if __name__ == "__main__":

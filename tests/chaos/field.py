@@ -34,12 +34,17 @@ class Field:
     """Everything of one run, in one directory, which appears in every process's command or environment."""
 
     def __init__(
-        self, directory: Path, *, tokens_per_second: float = TOKENS_PER_SECOND, processes: bool = True
+        self,
+        directory: Path,
+        *,
+        tokens_per_second: float = TOKENS_PER_SECOND,
+        processes: bool = True,
+        data_dir: Path | None = None,
     ) -> None:
         self.directory = directory
         self._tokens_per_second = tokens_per_second
         self._processes = processes
-        self.data_dir = directory / "data"
+        self.data_dir = data_dir or directory / "data"
         self.port = free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
         with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -21,7 +21,7 @@ from fastapi.responses import StreamingResponse
 from tests.atlas import scripted_llama
 from tests.atlas.scripted_llama import last, part
 from tests.chaos.answers import answer
-from tests.chaos.request_log import Writer, content_key
+from tests.chaos.request_log import Writer, choice_names, content_key
 
 MODEL = "scripted"
 
@@ -52,7 +52,7 @@ def create(log: Writer, tokens_per_second: float) -> FastAPI:
 
 async def _completion(body: dict[str, Any], log: Writer, tokens_per_second: float) -> AsyncIterator[str]:
     prompt, seed, n = body["prompt"], body["seed"], body["n_cmpl"]
-    name = log.begin(content_key(prompt, seed, n))
+    name = log.begin(content_key(prompt, seed, n), choice_names(prompt, seed, n))
     messages = json.loads(prompt)
     drawn = [
         re.findall(r"\S+\s*", answer(messages, seed + i, body.get("json_schema")))[: body["n_predict"]]

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from atlas.cancellation import Interrupted, run_interruptible
-from atlas.errors import AtlasError
 from tests.chaos import problems
+from tests.chaos.command import bars, execute, parser_of
 from tests.chaos.runner_moments import moments
 from tests.chaos.runner_run import RunnerRun, drive
 from tests.chaos.runner_verdict import differences
@@ -81,7 +74,7 @@ def figures(seed: int, own_stack: bool, calm: RunnerRun, shaken: RunnerRun) -> F
         seed=seed,
         own_stack=own_stack,
         phases=dict(sorted(shaken.phases.items())),
-        different=len(differences(*ends)),
+        different=len(differences(ends[0], ends[1])),
         journals_differ=sum(end.journals_differ for end in ends),
         lost=sum(lost(end.tasks) for end in ends),
         submitted_twice=sum(end.at_gateway - len(end.records) for end in ends),
@@ -102,29 +95,15 @@ async def both(options: argparse.Namespace, directory: Path, console: Console) -
         InfrastructureError: from `drive`.
     """
     requests = problems.requests(options.tasks, options.seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        in_peace = progress.add_task("tasks without kills", total=options.tasks)
-        calm = await drive(
-            requests,
-            directory / "calm",
-            condition=options.condition,
-            progress=lambda done, _: progress.update(in_peace, completed=done),
-        )
-        ends = progress.add_task("tasks with kills", total=options.tasks)
-        deaths = progress.add_task("kills", total=options.kills)
-
-        def show(done: int, killed: int) -> None:
-            progress.update(ends, completed=done)
-            progress.update(deaths, completed=killed)
-
+    with bars(console, options.tasks, options.kills) as (in_peace, under_fire):
+        calm = await drive(requests, directory / "calm", condition=options.condition, progress=in_peace)
         shaken = await drive(
             requests,
             directory / "shaken",
             moments(options.kills, options.seed, own_stack=options.own_stack),
             condition=options.condition,
             own_stack=options.own_stack,
-            progress=show,
+            progress=under_fire,
         )
     for line in differences(calm.finished, shaken.finished):
         console.print(f"different: {line}", markup=False)
@@ -135,55 +114,11 @@ async def both(options: argparse.Namespace, directory: Path, console: Console) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print the figures, return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos.runner",
-        description=ABOUT,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("python -m tests.chaos.runner", ABOUT, EXAMPLES, tasks=20)
     add = parser.add_argument
-    add("--tasks", type=_positive, default=20, metavar="N", help="tasks (default: 20)")
-    add("--kills", type=_positive, default=20, metavar="K", help="kills (default: 20)")
-    add("--seed", type=int, default=0, metavar="S", help="of problems and kills (default: 0)")
     add("--condition", default="full", metavar="POLICY", help="what is measured (default: full)")
     add("--own-stack", action="store_true", help="the runner starts the stack, each time, and takes it along")
-    add("--json", action="store_true", help="print the figures as one JSON object")
-    options = parser.parse_args(argv)
-    console = Console(stderr=True)
-    directory = Path(tempfile.mkdtemp(prefix="atlas-chaos-"))
-    logging.basicConfig(filename=directory / "chaos.log", level="INFO", format="%(asctime)s %(message)s")
-    try:
-        result = run_interruptible(both(options, directory, console))
-    except (AtlasError, ValueError) as error:
-        console.print(f"could not run: {error} (logs: {directory})", style="red", markup=False)
-        return 1
-    except Interrupted:
-        console.print(f"interrupted (logs: {directory})", markup=False)
-        return 130
-    clean = result.clean(options.kills)
-    if clean:
-        shutil.rmtree(directory)
-    else:
-        console.print(f"not clean, or fewer kills than wanted; the logs are in {directory}", style="red")
-    if options.json:
-        sys.stdout.write(json.dumps(asdict(result)) + "\n")
-    else:
-        Console().print(_table(result))
-    return 0 if clean else 1
-
-
-def _table(result: Figures) -> Table:
-    table = Table("", "figure")
-    for name, value in asdict(result).items():
-        told = ", ".join(f"{key} {n}" for key, n in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(name.replace("_", " "), told)
-    return table
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    return execute(parser.parse_args(argv), both)
 
 
 if __name__ == "__main__":

@@ -79,11 +79,15 @@ def has_begun(phase: Phase, before: Sight, now: Sight, tasks: int) -> bool:
 
 
 def files(run: Path) -> frozenset[tuple[str, int]]:
-    """What the run directory holds, unfinished files too: names and the times of their last change."""
+    """What the directory holds, unfinished files too: names and the times of their last change.
+
+    Locks are none of it: they are taken to look, too.
+    """
     found = set()
     for path in run.rglob("*"):
         try:
-            found.add((str(path.relative_to(run)), path.stat().st_mtime_ns))
+            if path.name != ".lock" and path.is_file():
+                found.add((str(path.relative_to(run)), path.stat().st_mtime_ns))
         except FileNotFoundError:  # renamed just now
             continue
     return frozenset(found)

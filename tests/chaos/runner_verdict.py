@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,39 +58,40 @@ def read(run: Path, journals: dict[str, str]) -> Finished:
     )
 
 
-def differences(calm: Finished, shaken: Finished) -> list[str]:
-    """Say in words what differs: tasks, fields of their records, fields of the result."""
+def differences(calm: Finished, shaken: Finished, ignored: Set[str] = frozenset()) -> list[str]:
+    """Say in words what differs: tasks, fields of records and of the result, but for those `ignored`."""
     found = []
     for task in sorted(calm.records.keys() | shaken.records.keys()):
         one, other = calm.records.get(task), shaken.records.get(task)
         if one is None or other is None:
             found.append(f"{task}: recorded in one of the runs only")
             continue
-        names = _differing(_content(one), _content(other))
+        names = differing(_content(one, ignored), _content(other, ignored))
         found += [f"{task}: {name}" for name in names]
-    then = calm.summary.model_dump(mode="json", exclude=SUMMARY_TIMES)
-    now = shaken.summary.model_dump(mode="json", exclude=SUMMARY_TIMES)
-    found += [f"result.json: {name}" for name in _differing(then, now)]
+    then = calm.summary.model_dump(mode="json", exclude=SUMMARY_TIMES | ignored)
+    now = shaken.summary.model_dump(mode="json", exclude=SUMMARY_TIMES | ignored)
+    found += [f"result.json: {name}" for name in differing(then, now)]
     return found
 
 
-def _content(record: TaskRecord) -> dict[str, Any]:
+def _content(record: TaskRecord, ignored: Set[str]) -> dict[str, Any]:
     """A record without its times; the task's id at the gateway stays, it is the key's hash."""
     return {
-        name: {inner: value for inner, value in field.items() if inner not in TIMES | MACHINE}
+        name: {inner: value for inner, value in field.items() if inner not in TIMES | MACHINE | ignored}
         if isinstance(field, dict)
         else field
         for name, field in record.model_dump(mode="json").items()
-        if name not in TIMES | SEEN
+        if name not in TIMES | SEEN | ignored
     }
 
 
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Say in words which fields differ."""
     found = []
     for name in one.keys() | other.keys():
         then, now = one.get(name), other.get(name)
         if isinstance(then, dict) and isinstance(now, dict):
-            found += [f"{name}.{inner}" for inner in _differing(then, now)]
+            found += [f"{name}.{inner}" for inner in differing(then, now)]
         elif then != now:
             found.append(f"{name} was {then!r}, is {now!r}")
     return sorted(found)
