@@ -117,7 +117,13 @@ def job(spec: JobSpec) -> dict[str, Any]:
 def secret(name: str, namespace: str, key: str, owner: dict[str, Any]) -> dict[str, Any]:
     """Return a Secret with an API key that is deleted together with `owner`, a Job as the API returned it."""
     about = owner["metadata"]
-    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": about["name"], "uid": about["uid"]}
+    reference = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": about["name"],
+        "uid": about["uid"],
+        "blockOwnerDeletion": True,  # so that the next Job of that name finds no Secret about to go
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -183,27 +183,24 @@ def _begin(cluster: Cluster, spec: JobSpec, key: str | None, kubectl: str, err: 
     body = job(spec)
     try:
         made = cluster.create_job(body)
+        said = f"job/{spec.name} in namespace {spec.namespace}: {spec.image}, gateway {spec.gateway}"
     except Conflict:
-        found = cluster.job(spec.name)
-        if not has_ended(found):
-            if not same_work(found, runner_arguments(spec)):
-                raise Conflict(
-                    f"job/{spec.name} works on run '{spec.run_id}' with other arguments; wait for it, or end "
-                    f"it: {kubectl} delete job {spec.name}"
-                ) from None
-            err.print(f"job/{spec.name} runs already: watching it", markup=False, highlight=False)
-            return
-        err.print(f"job/{spec.name} has ended: a new one goes on", markup=False, highlight=False)
-        _remove(cluster, spec.name)
-        made = cluster.create_job(body)
+        made = cluster.job(spec.name)
+        if has_ended(made):
+            said = f"job/{spec.name} had ended: a new one goes on"
+            _remove(cluster, spec.name)
+            made = cluster.create_job(body)
+        elif same_work(made, runner_arguments(spec)):
+            said = f"job/{spec.name} runs already: watching it"
+        else:
+            raise Conflict(
+                f"job/{spec.name} works on run '{spec.run_id}' with other arguments; wait for it, or end it: "
+                f"{kubectl} delete job {spec.name}"
+            ) from None
     # After the Job, so that the Job owns it; the pod waits for it.
     if key is not None:
         cluster.create_secret(secret(spec.name, spec.namespace, key, made))
-    err.print(
-        f"job/{spec.name} in namespace {spec.namespace}: {spec.image}, gateway {spec.gateway}",
-        markup=False,
-        highlight=False,
-    )
+    err.print(said, markup=False, highlight=False)
 
 
 def _remove(cluster: Cluster, name: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -13,7 +14,9 @@ from benchmark.k8s.api import Cluster, Object
 from benchmark.k8s.job import RUNNER
 from benchmark.run_summary import RunSummary
 
+T = TypeVar("T")
 POLL_S = 1.0
+PATIENCE_S = 300.0  # with an API that does not answer
 TROUBLE_S = 5.0  # what lasts no longer is the ordinary course of things (a Secret comes after its Job)
 
 
@@ -38,8 +41,9 @@ class Follower:
         began = time.monotonic()
         started = False
         while True:
-            job = self._cluster.job(self._job)  # before its pods, so that none is missed that it has by now
-            pods = self._cluster.pods(self._job)
+            # The Job before its pods, so that none is missed that it has by now.
+            job = self._ask(lambda: self._cluster.job(self._job))
+            pods = self._ask(lambda: self._cluster.pods(self._job))
             pod = pods[-1] if pods else None
             status = runner_status(pod)
             if has_started(status):
@@ -63,8 +67,20 @@ class Follower:
         """The same pod as it is now, after its log; None if it is gone."""
         if pod is None:
             return None
-        named = [p for p in self._cluster.pods(self._job) if p["metadata"]["uid"] == pod["metadata"]["uid"]]
-        return named[0] if named else None
+        now = self._ask(lambda: self._cluster.pods(self._job))
+        return next((each for each in now if each["metadata"]["uid"] == pod["metadata"]["uid"]), None)
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """Ask until the API answers, for PATIENCE_S: it may be restarted during a long run."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return question()
+            except InfrastructureError as error:
+                if time.monotonic() > deadline:
+                    raise
+                self._say(f"asking again: {error}")
+            time.sleep(POLL_S)
 
     def _show_log(self, pod: str) -> None:
         """Show what is new in the log, until it ends or falls silent."""
@@ -103,7 +119,7 @@ class Follower:
             self._say(f"waiting: {found}; {self._look_at(pod)}")
 
     def _no_pod(self) -> str | None:
-        warnings = self._cluster.warnings(self._job)
+        warnings = self._ask(lambda: self._cluster.warnings(self._job))
         return f"there is no pod: {warnings[-1]}" if warnings else None
 
     def _say(self, text: str) -> None:

@@ -63,7 +63,9 @@ def test_the_key_is_named_and_not_shown() -> None:
     owner = {"metadata": {"name": "j", "uid": "7", "labels": {}}}
     held = secret("key", "bench", "atlas_x", owner)
     assert held["stringData"] == {"api-key": "atlas_x"}
-    assert held["metadata"]["ownerReferences"][0]["uid"] == "7"
+    (reference,) = held["metadata"]["ownerReferences"]
+    assert reference["uid"] == "7"
+    assert reference["blockOwnerDeletion"] is True
 
 
 def test_a_killed_runner_is_started_again_with_the_same_run() -> None:

@@ -155,6 +155,17 @@ def test_a_killed_runner_that_is_started_again_goes_on() -> None:
     assert err.index("first") < err.index("started again") < err.index("1 of 2 tasks done")
 
 
+def test_an_api_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = ScriptedCluster(list(DONE), [LOG], away=3)
+    code, err = told(scripted)
+    assert code == 0
+    assert err.count("asking again: the cluster's API answers 503: away") == 1
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.05)
+    code, err = told(ScriptedCluster(list(DONE), [LOG], away=10_000))
+    assert code == 1
+    assert "go on with:  this" in err
+
+
 def test_a_job_that_failed_says_why() -> None:
     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "7 times"}
     code, err = told(ScriptedCluster([pod(ended(137))], conditions=[failed]))
@@ -182,7 +193,7 @@ def test_the_same_command_watches_a_job_that_runs_and_replaces_one_that_has_ende
     scripted.conditions = [{"type": "Complete", "status": "True"}]
     code, err = told(scripted, "--seed", "1")
     assert code == 0
-    assert "has ended: a new one goes on" in err
+    assert "had ended: a new one goes on" in err
     assert scripted.deleted == [NAME]
     assert "--seed" in words_of(scripted)
 

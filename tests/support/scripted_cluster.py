@@ -25,7 +25,7 @@ class ScriptedCluster:
     """`pods` are the answers to the list calls, one each, the last for good; None: there is no pod.
 
     `logs` are the answers to the log calls, the last for good. `conditions` are those of every Job.
-    `refusal` is the answer to the creation of a Job: a status and a message.
+    The first `away` questions about a Job's pods are answered with 503. `refusal` is the answer to the creation of a Job: a status and a message.
     """
 
     pods: list[Object | None]
@@ -33,6 +33,7 @@ class ScriptedCluster:
     conditions: list[Object] = field(default_factory=list)
     warnings: list[Object] = field(default_factory=list)
     refusal: tuple[int, str] | None = None
+    away: int = 0
     jobs: dict[str, Object] = field(default_factory=dict)
     secrets: list[Object] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -57,6 +58,9 @@ class ScriptedCluster:
                 if found
                 else _no(404, "no such job")
             )
+        if path == f"{CORE}/pods" and self.away:
+            self.away -= 1
+            return _no(503, "away")
         if path == f"{CORE}/pods":
             return 200, {"kind": "PodList", "items": [pod for pod in [_next(self.pods)] if pod]}
         if path == f"{CORE}/events":
