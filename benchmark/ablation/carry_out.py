@@ -67,7 +67,7 @@ async def carry_out(
                 todo = [cell for cell in cells if cell.model == model and left[cell.name]]
                 if todo:
                     await _model(store, how, model, todo, grader, progress, console)
-    return [_summary(store, cell) for cell in cells]
+    return [_summary(store, cell) for cell in cells]  # writes what a kill after a run's last task left out
 
 
 async def _model(
@@ -91,7 +91,7 @@ async def _model(
             progress.begins(cell.name)
             with store.run(cell) as run:
                 await measure(run, store.loaded.tasks, cell.variant, bench, progress)
-                run.save_result(_summary_of(store, run).model_dump_json())
+                _concluded(store, run)
 
 
 @asynccontextmanager
@@ -128,8 +128,11 @@ def _left(store: AblationStore, cell: Cell) -> int:
 
 def _summary(store: AblationStore, cell: Cell) -> RunSummary:
     with store.run(cell) as run:
-        return _summary_of(store, run)
+        return _concluded(store, run)
 
 
-def _summary_of(store: AblationStore, run: RunStore) -> RunSummary:
-    return summarise(run, [task.id for task in store.loaded.tasks])
+def _concluded(store: AblationStore, run: RunStore) -> RunSummary:
+    """Write the run's result."""
+    summary = summarise(run, [task.id for task in store.loaded.tasks])
+    run.save_result(summary.model_dump_json())
+    return summary

@@ -116,6 +116,18 @@ def test_a_runner_that_dies_in_the_middle_goes_on(plan_file: Path, tmp_path: Pat
     assert len(gateway.tasks) == 12, "each task was begun once"
 
 
+def test_a_run_whose_result_a_kill_left_unwritten_or_old_gets_it(plan_file: Path, tmp_path: Path) -> None:
+    gateway, plan, runs = ScriptedGateway(), read_plan(plan_file), tmp_path / "out" / "runs"
+    with gateway.served() as url:
+        results = carried_out(plan, tmp_path / "out", url)
+        (runs / CELLS[0] / "result.json").unlink()
+        old = results[1].model_copy(update={"passed": 3, "errors": 1})
+        (runs / CELLS[1] / "result.json").write_text(old.model_dump_json())
+        carried_out(plan, tmp_path / "out", url)
+    written = [RunSummary.model_validate_json((runs / cell / "result.json").read_bytes()) for cell in CELLS]
+    assert written == results
+
+
 def test_errors_are_retried_alone(plan_file: Path, tmp_path: Path) -> None:
     gateway, plan = ScriptedGateway(), read_plan(plan_file)
     with gateway.served() as url:

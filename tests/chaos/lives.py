@@ -22,7 +22,7 @@ from atlas.client import Gateway
 from atlas.embedded.process import Child
 from atlas.errors import InfrastructureError
 from tests.chaos.field import Field
-from tests.chaos.runner_moments import Moment, Sight, files, has_begun
+from tests.chaos.runner_moments import Moment, Phase, Sight, come, files, next_moment
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,8 @@ class Lives:
         )
         return self._seen
 
-    async def until(self, moment: Moment, child: Child, before: Sight) -> bool:
-        """Wait for the moment; False if the program ended before it came."""
+    async def until(self, moment: Moment, child: Child, before: Sight) -> Phase | None:
+        """Wait for the moment; return the phase it came in, None if the program ended before it came."""
         look = moment.phase in ("submit", "wait", "grade")
         seen = Sight()
         while child.alive:
@@ -110,11 +110,11 @@ class Lives:
             else:
                 results = self.program.results
                 seen = Sight(begun=True, recorded=self.program.recorded(), files=files(results))
-            if has_begun(moment.phase, before, seen, self.program.tasks):
+            if phase := come(moment, before, seen, self.program.tasks):
                 await asyncio.sleep(moment.delay_s)
-                return child.alive
+                return phase if child.alive else None
             await asyncio.sleep(LOOK_S if look or not seen.begun else POLL_S)
-        return False
+        return None
 
     async def _tasks(self) -> list[str]:
         """The status of each task that the gateway of the stack that runs now has."""
@@ -162,15 +162,14 @@ async def live(
         child = lives.begin()
         watching = asyncio.ensure_future(_watch(lives, told, progress))
         try:
-            came = (
-                await asyncio.wait_for(lives.until(waiting[0], child, before), LIFE_S) if waiting else False
-            )
-            if came:
-                moment = waiting.pop(0)
+            moment = next_moment(waiting, before, lives.program.tasks) if waiting else None
+            phase = await asyncio.wait_for(lives.until(moment, child, before), LIFE_S) if moment else None
+            if moment and phase:
+                waiting.remove(moment)
                 family = _kill(child, moment.alone)
                 told.times.append(time.time())
-                told.phases[moment.phase] += 1
-                log.info("life %d: killed at %s", lives.count, moment)
+                told.phases[phase] += 1
+                log.info("life %d: killed in phase %s, of %s", lives.count, phase, moment)
                 told.left += await asyncio.to_thread(_survivors, family)
                 killed()
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,6 +77,32 @@ def has_begun(phase: Phase, before: Sight, now: Sight, tasks: int) -> bool:
         "write": now.files != before.files,
         "finish": now.recorded == tasks,
     }[phase]
+
+
+def next_moment(waiting: Sequence[Moment], now: Sight, tasks: int) -> Moment:
+    """Return the first moment that can still come, of a run of `tasks` that has got as far as `now`.
+
+    The stack goes on while no runner lives, so that there may be nothing left to submit or to wait for.
+    """
+    open_ = {
+        "submit": now.submitted < tasks,
+        "wait": now.ended < tasks,
+        "grade": now.ended < tasks,
+        "write": now.recorded < tasks,
+    }
+    return next((moment for moment in waiting if open_.get(moment.phase, True)), waiting[0])
+
+
+def come(moment: Moment, before: Sight, now: Sight, tasks: int) -> Phase | None:
+    """Return the phase in which the moment has come; None if it has not.
+
+    Where all tasks are recorded its own phase can come no more: it is the end of a run, or another beginning.
+    """
+    if before.recorded == tasks:
+        return "start"
+    if has_begun(moment.phase, before, now, tasks):
+        return moment.phase
+    return "finish" if now.recorded == tasks else None
 
 
 def files(run: Path) -> frozenset[tuple[str, int]]:

@@ -35,7 +35,13 @@ class Finished:
 
 
 def read(run: Path, journals: dict[str, str]) -> Finished:
-    """Read a finished run; `journals` are the gateway's, by the id of the task there."""
+    """Read a finished run; `journals` are the gateway's, by the id of the task there.
+
+    Raises:
+        ValueError: it has no result, though its runner said that all is done.
+    """
+    if not (result := run / "result.json").exists():
+        raise ValueError(f"{run} was left without its result.json")
     stored = [TaskRecord.model_validate_json(path.read_bytes()) for path in (run / "tasks").glob("*.json")]
     tasks: dict[str, Ended] = {}
     differ = 0
@@ -50,7 +56,7 @@ def read(run: Path, journals: dict[str, str]) -> Finished:
         differ += not view or journals.get(view.id) != text
     return Finished(
         records={record.task: record for record in stored},
-        summary=RunSummary.model_validate_json((run / "result.json").read_bytes()),
+        summary=RunSummary.model_validate_json(result.read_bytes()),
         tasks=tasks,
         at_gateway=len(journals),
         journals_differ=differ,

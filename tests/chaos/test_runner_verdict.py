@@ -14,7 +14,7 @@ import pytest
 from benchmark.run_store import GradeSummary, TaskRecord
 from benchmark.run_summary import RunSummary
 from tests.chaos.runner import Figures
-from tests.chaos.runner_moments import PHASES, Sight, files, has_begun, moments
+from tests.chaos.runner_moments import PHASES, Moment, Sight, come, files, has_begun, moments, next_moment
 from tests.chaos.runner_verdict import Finished, differences, read
 
 WRONG = (
@@ -116,6 +116,24 @@ def test_a_phase_begins_with_its_sign_and_never_before_the_runner_does(
     assert begun(replace(now, **change))
     assert not begun(replace(before, **change)), "the stack went on by itself, while no runner lived"
     assert has_begun("start", before, before, tasks=4)
+
+
+def test_the_next_moment_is_one_that_can_still_come() -> None:
+    waiting = [Moment(phase, 0.0, True) for phase in ("submit", "wait", "write", "finish")]
+    chosen: Callable[[Sight], str] = lambda now: next_moment(waiting, now, tasks=4).phase  # noqa: E731
+    assert chosen(Sight()) == "submit"
+    assert chosen(Sight(submitted=4, ended=3)) == "wait"
+    assert chosen(Sight(submitted=4, ended=4)) == "write"
+    assert chosen(Sight(submitted=4, ended=4, recorded=4)) == "finish"
+    assert next_moment(waiting[:1], Sight(submitted=4), tasks=4).phase == "submit", "there is no other"
+
+
+def test_a_moment_that_cannot_come_any_more_comes_at_the_end_or_at_another_beginning() -> None:
+    moment, begun = Moment("submit", 0.0, True), Sight(begun=True)
+    assert come(moment, Sight(), begun, tasks=4) is None
+    assert come(moment, Sight(), replace(begun, submitted=1), tasks=4) == "submit"
+    assert come(moment, Sight(submitted=4), replace(begun, submitted=4, recorded=4), tasks=4) == "finish"
+    assert come(moment, Sight(recorded=4), Sight(), tasks=4) == "start"
 
 
 def test_files_are_seen_by_name_and_time(tmp_path: Path) -> None:
