@@ -24,8 +24,9 @@ Object = dict[str, Any]
 class ScriptedCluster:
     """`pods` are the answers to the list calls, one each, the last for good; None: there is no pod.
 
-    `logs` are the answers to the log calls, the last for good. `conditions` are those of every Job.
-    The first `away` questions about a Job's pods are answered with 503. `refusal` is the answer to the creation of a Job: a status and a message.
+    `logs` are the answers to the log calls, the last for good. `conditions` are those of every Job. The first
+    `away` questions about a Job's pods are answered with 503. `refusal` is the answer to the creation of a
+    Job: a status and a message.
     """
 
     pods: list[Object | None]
