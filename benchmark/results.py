@@ -21,6 +21,7 @@ from atlas.policy import Part, Policy, missing
 from benchmark.datasets.source import Source
 from benchmark.run_store import Cause, Configuration, Outcome, RunFile, TaskRecord, file_name
 from benchmark.statistics import Replicate, Submission
+from benchmark.stored import complaint, read
 from benchmark.tasks import Task
 
 Stored = TypeVar("Stored", bound=Contract)
@@ -202,7 +203,7 @@ def load_run(directory: Path) -> RunResults:
     if not path.is_file():
         raise BadInput(f"{directory}: is not a run directory (it has no config.json)")
     file = _run_file(path)
-    records = [_parsed(TaskRecord, each) for each in (directory / "tasks").glob("*.json")]
+    records = [read(TaskRecord, each) for each in (directory / "tasks").glob("*.json")]
     return RunResults(
         directory=directory,
         run_id=file.run_id,
@@ -227,7 +228,7 @@ def load_record(run: RunResults, task: str) -> TaskRecord:
     path = run.directory / "tasks" / f"{file_name(task)}.json"
     if not path.is_file():
         raise BadInput(f"run '{run.run_id}' has no record of a task '{task}'")
-    return _parsed(TaskRecord, path)
+    return read(TaskRecord, path)
 
 
 def load_journal(result: TaskResult) -> list[Entry]:
@@ -245,7 +246,9 @@ def load_journal(result: TaskResult) -> list[Entry]:
         raise InfrastructureError(f"cannot read {result.journal}: {error.strerror}") from error
     except ValidationError as error:
         where = f"{result.journal}: line {len(entries) + 1}"
-        raise InfrastructureError(f"{where} is no journal entry of this version ({_first(error)})") from error
+        raise InfrastructureError(
+            f"{where} is no journal entry of this version ({complaint(error)})"
+        ) from error
     return entries
 
 
@@ -266,7 +269,7 @@ def _run_file(path: Path) -> RunFile:
     except OSError as error:
         raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        raise InfrastructureError(f"{path} is not a RunFile of this version ({_first(error)})") from error
+        raise InfrastructureError(f"{path} is not a RunFile of this version ({complaint(error)})") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InfrastructureError(f"{path} is no run's configuration") from error
 
@@ -327,19 +330,3 @@ def _result(directory: Path, record: TaskRecord) -> TaskResult:
 def program_sha256(program: str) -> str:
     """Hash a program's text; half of a surrogate pair, which UTF-8 cannot carry, is hashed as it stands."""
     return hashlib.sha256(program.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _parsed(model: type[Stored], path: Path) -> Stored:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{path} is not a {model.__name__} of this version ({_first(error)})"
-        ) from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

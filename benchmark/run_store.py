@@ -20,16 +20,16 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from atlas.api import TaskView
 from atlas.checkers import Checker
 from atlas.contracts import Contract, Usage, Verdict
 from atlas.errors import Conflict, InfrastructureError
 from atlas.events import Pins
-from atlas.files import sync_directory, take_lock
 from atlas.policy import Policy
 from benchmark.datasets.source import Source
+from benchmark.stored import lock, read, write_atomic
 from benchmark.tasks import Task
 
 Outcome = Literal["passed", "failed", "error"]
@@ -163,7 +163,8 @@ class RunStore:
             Conflict: another runner works on it, or the run was made with another configuration.
             InfrastructureError: the directory cannot be used.
         """
-        self._lock = _locked(self.directory)
+        busy = f"another runner works on run '{self.directory.name}' ({self.directory})"
+        self._lock = lock(self.directory, busy, "choose another --runs-dir")
         try:
             self._read()
         except BaseException:
@@ -245,10 +246,10 @@ class RunStore:
         path = self.directory / "config.json"
         if not path.exists():
             return
-        self._file = _parsed(RunFile, path)
+        self._file = read(RunFile, path, "use a new --run-id")
         self._same("", self._file.configuration, self.configuration)
         for each in sorted((self.directory / "tasks").glob("*.json")):
-            record = _parsed(TaskRecord, each)
+            record = read(TaskRecord, each, "use a new --run-id")
             self._records[record.task] = record
 
     def _same(self, prefix: str, then: Contract | Policy, now: Contract | Policy) -> None:
@@ -285,17 +286,6 @@ class RunStore:
         self._lock = None
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file so that any reader, at any moment and after any crash, finds the old or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
 def file_name(task: str) -> str:
     """Return a file name for a task id: itself where possible, and never another task's."""
     name = quote(task, safe=" ")
@@ -326,29 +316,3 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "
         for key in keys
         if then.get(key) != now.get(key)
     ]
-
-
-def _parsed(model: type[Stored], path: Path) -> Stored:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InfrastructureError(
-            f"{path} is not a {model.__name__} of this version ({where}: {first['msg']}); use a new --run-id"
-        ) from error
-
-
-def _locked(directory: Path) -> int:
-    """Create the directory and take its lock, which the kernel frees when this process ends."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        return take_lock(directory / ".lock")
-    except BlockingIOError:
-        raise Conflict(f"another runner works on run '{directory.name}' ({directory})") from None
-    except OSError as error:
-        raise InfrastructureError(
-            f"cannot write to {directory}: {error.strerror}; choose another --runs-dir"
-        ) from error

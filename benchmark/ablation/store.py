@@ -17,15 +17,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from atlas.contracts import Contract
-from atlas.errors import Conflict, InfrastructureError
-from atlas.files import take_lock
+from atlas.errors import Conflict
 from benchmark.ablation.plan import Cell, Plan, model_name
 from benchmark.datasets.selection import Loaded
 from benchmark.measure import configuration
-from benchmark.run_store import RunStore, content_sha256, differences, write_atomic
+from benchmark.run_store import RunStore, content_sha256, differences
+from benchmark.stored import lock, read, write_atomic
 
 
 class PlanFile(Contract):
@@ -55,13 +53,7 @@ class AblationStore:
             Conflict: another program works on it, or it was begun with another configuration.
             InfrastructureError: the directory cannot be used.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(self.directory / ".lock")
-        except BlockingIOError:
-            raise Conflict(f"another ablation works on {self.directory}") from None
-        except OSError as error:
-            raise InfrastructureError(f"cannot write to {self.directory}: {error.strerror}") from error
+        self._lock = lock(self.directory, f"another ablation works on {self.directory}")
         try:
             self.file = self._begun()
         except BaseException:
@@ -103,10 +95,7 @@ class AblationStore:
             )
             write_atomic(path, file.model_dump_json(indent=1) + "\n")
             return file
-        try:
-            file = PlanFile.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise InfrastructureError(f"cannot read {path}: {str(error)[:300]}") from error
+        file = read(PlanFile, path, "take another --dir")
         if file.configuration_sha256 != _sha256(now):
             differ = "; ".join(differences(file.configuration, now))
             raise Conflict(

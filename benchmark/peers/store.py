@@ -16,15 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from atlas.checkers import Checker
 from atlas.contracts import Contract, Usage
 from atlas.errors import Conflict, InfrastructureError
 from atlas.events import Pins
-from atlas.files import take_lock
 from benchmark.peers.ledger import PeerCall
-from benchmark.run_store import GradeSummary, Outcome, differences, file_name, write_atomic
+from benchmark.run_store import GradeSummary, Outcome, differences, file_name
+from benchmark.stored import lock, read, write_atomic
 
 Stored = TypeVar("Stored", bound=Contract)
 
@@ -94,13 +94,7 @@ class PeerStore:
             Conflict: another command works on it, or it was begun with another configuration.
             InfrastructureError: the directory cannot be used.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(self.directory / ".lock")
-        except BlockingIOError:
-            raise Conflict(f"another command works on {self.directory}") from None
-        except OSError as error:
-            raise InfrastructureError(f"cannot write to {self.directory}: {error.strerror}") from error
+        self._lock = lock(self.directory, f"another command works on {self.directory}")
         try:
             if (self.directory / "config.json").exists():
                 then = read_file(self.directory)
@@ -212,7 +206,7 @@ def read_file(directory: Path) -> ComparisonFile:
     Raises:
         InfrastructureError: there is no such file of this version.
     """
-    return _parsed(ComparisonFile, directory / "config.json")
+    return read(ComparisonFile, directory / "config.json", "use a new --run-id")
 
 
 def read_records(directory: Path) -> list[PeerRecord]:
@@ -221,17 +215,6 @@ def read_records(directory: Path) -> list[PeerRecord]:
     Raises:
         InfrastructureError: one is not of this version.
     """
-    return [_parsed(PeerRecord, path) for path in sorted(directory.glob("records/*/*.json"))]
-
-
-def _parsed(model: type[Stored], path: Path) -> Stored:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InfrastructureError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InfrastructureError(
-            f"{path} is not a {model.__name__} of this version ({where}: {first['msg']}); use a new --run-id"
-        ) from error
+    return [
+        read(PeerRecord, path, "use a new --run-id") for path in sorted(directory.glob("records/*/*.json"))
+    ]

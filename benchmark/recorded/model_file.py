@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from atlas.errors import Conflict, InfrastructureError
 from atlas.model_facts import ModelFacts
-from benchmark.run_store import write_atomic
+from benchmark.stored import write_atomic
 
 MODEL = "model.json"
 # What changes what is drawn. The time of asking, slots, and settings of the stack do not.

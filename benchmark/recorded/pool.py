@@ -14,14 +14,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 
-from atlas.errors import Conflict, InfrastructureError
-from atlas.files import take_lock
 from atlas.llama import LlamaClient
 from benchmark.recorded.completions import CompletionStore
 from benchmark.recorded.model_app import Counts, recording
 from benchmark.recorded.model_file import save_model_facts
 from benchmark.recorded.serving import served
 from benchmark.recorded.upstream import Upstream
+from benchmark.stored import lock
 
 COMPLETIONS = "completions.sqlite"
 
@@ -75,11 +74,5 @@ class SamplePool:
         await self._stack.aclose()
 
     def _take_directory(self, stack: AsyncExitStack) -> None:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = take_lock(self.directory / ".lock")
-        except BlockingIOError:
-            raise Conflict(f"another program draws into the pool {self.directory}") from None
-        except OSError as error:
-            raise InfrastructureError(f"cannot write to {self.directory}: {error.strerror}") from error
-        stack.callback(os.close, lock)
+        held = lock(self.directory, f"another program draws into the pool {self.directory}")
+        stack.callback(os.close, held)

@@ -17,7 +17,7 @@ from benchmark.report.content import ConditionRow, PairRow, Report
 from benchmark.report.gather import gather
 from benchmark.report.pages import html_page, markdown_page
 from benchmark.results import RunResults
-from benchmark.run_store import write_atomic
+from benchmark.stored import write_atomic
 
 HTML, MARKDOWN = "report.html", "report.md"
 

@@ -13,7 +13,8 @@ from atlas.errors import Conflict, InfrastructureError
 from atlas.events import Pins
 from atlas.policy import FULL, A
 from benchmark import run_store
-from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256, file_name, write_atomic
+from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256, file_name
+from benchmark.stored import write_atomic
 from benchmark.tasks import HiddenTests, Task
 
 CONFIGURATION = Configuration(
