@@ -31,6 +31,7 @@ from benchmark.conditions import Variant
 from benchmark.datasets.selection import Loaded, Selection, add_options, from_options
 from benchmark.datasets.selection import load as load_tasks
 from benchmark.drawn import programs
+from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, configuration, measure
 from benchmark.progress import RunProgress
 from benchmark.recorded.input_runs import Work, left_to_run, make_inputs, read_given, run_all
@@ -125,7 +126,8 @@ async def _draw(
         grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
         done = [record for record in store.records.values() if record.outcome != "error"]
         progress = held.enter_context(RunProgress(console, len(loaded.tasks), done))
-        bench = Bench(stack, grader, console, options.concurrency)
+        remote = elsewhere(options.target)
+        bench = Bench(stack, grader, console, settings, options.concurrency, remote)
         await measure(store, loaded.tasks, variant, bench, progress)
 
 

@@ -78,7 +78,8 @@ async def make_run(directory: Path, made: Sequence[Task], changes: dict[str, Any
         async with private(settings, console) as stack:
             with RunStore(directory, configuration) as store:
                 variant = Variant(name="careful", policy="full", changes=changes)
-                await measure(store, made, variant, Bench(stack, Right(), console, 4), Silent())
+                bench = Bench(stack, Right(), console, settings, concurrency=4)
+                await measure(store, made, variant, bench, Silent())
                 save_model_facts(directory, await stack.gateway.model_facts())
 
 

@@ -147,7 +147,7 @@ def test_errors_name_their_line_whether_compiled_before_or_not(runner: Runner) -
 
 
 def test_numpy_has_a_fork_server_of_its_own(runner: Runner) -> None:
-    assert runner.packages.keys() == {"numpy"}
+    assert "numpy" in runner.packages
     launchers = len(processes())
     answer(runner)
     assert len(processes()) <= launchers + 2
