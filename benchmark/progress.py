@@ -9,10 +9,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from benchmark.run_store import TaskRecord
+from benchmark.run_store import Outcome, TaskRecord
 from benchmark.run_summary import duration
 
 COLOURS = {"passed": "green", "failed": "yellow", "error": "bold red"}
+
+
+def outcome_line(place: str, outcome: Outcome, told: str, problem: str | None, state: str) -> Text:
+    """Return the line of one task; `state`: what all stands at, "" where that is shown elsewhere."""
+    return Text.assemble(
+        f"{place} ",
+        (outcome, COLOURS[outcome]),
+        f"  {told}",
+        f"  {problem}" if problem else "",
+        f"  | {state}" if state else "",
+    )
 
 
 class RunProgress:
@@ -43,14 +54,10 @@ class RunProgress:
         self._finished += 1
         self._now += 1
         spent = record.view.usage.tokens_in + record.view.usage.tokens_out if record.view else 0
-        line = Text.assemble(
-            f"[{self._finished}/{self._total}] ",
-            (record.outcome, COLOURS[record.outcome]),
-            f"  {record.task}  {record.finished_at - record.started_at:.1f} s  {spent:,} tokens",
-            f"  {record.error}" if record.error else "",
-            "" if self._console.is_terminal else f"  | {self._state()}",
-        )
-        self._console.print(line, soft_wrap=True)
+        told = f"{record.task}  {record.finished_at - record.started_at:.1f} s  {spent:,} tokens"
+        state = "" if self._console.is_terminal else self._state()
+        place = f"[{self._finished}/{self._total}]"
+        self._console.print(outcome_line(place, record.outcome, told, record.error, state), soft_wrap=True)
         self._bar.update(self._task, completed=self._finished, state=self._state())
 
     def _count(self, record: TaskRecord) -> None:

@@ -33,9 +33,9 @@ from benchmark.drawn import drawn, programs
 from benchmark.grades import FILE, GradeFile, Program, ProgramGrade, first_failure
 from benchmark.protocol import Metric, Protocol, protocol
 from benchmark.results import RunResults, load_run, program_sha256
-from benchmark.run_store import GradeSummary, content_sha256
-from benchmark.scoring.grader import Grade, Grader
-from benchmark.solve import Grades
+from benchmark.run_store import content_sha256
+from benchmark.scoring.grader import Grader
+from benchmark.solve import Grades, summary_of
 from benchmark.tasks import Task
 
 EXAMPLES = """examples:
@@ -182,9 +182,9 @@ async def grade_both(task: Task, code: str, grader: Grades) -> ProgramGrade:
     A program that fails officially by anything but a wrong answer (a crash, a limit) fails strictly too, at
     that test or before: it is not run again, so that a limit met once in two times reads as no difference.
     """
-    official = _summary(await grader.grade(task, code, "official"))
+    official = summary_of(await grader.grade(task, code, "official"))
     if first_failure(official) in (None, Verdict.WRONG_ANSWER):
-        strict = _summary(await grader.grade(task, code, "strict"))
+        strict = summary_of(await grader.grade(task, code, "strict"))
     else:
         strict = official.model_copy(update={"checker": "strict", "note": "as official: not run again"})
     return ProgramGrade(task=task.id, program_sha256=program_sha256(code), official=official, strict=strict)
@@ -306,20 +306,6 @@ def _show(result: Regraded, console: Console) -> None:
     console.print(table(result))
     for line in lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _summary(grade: Grade) -> GradeSummary:
-    return GradeSummary(
-        checker=grade.checker,
-        passed=grade.passed,
-        tests=grade.tests,
-        verdicts=grade.verdicts,
-        isolation=grade.isolation,
-        seconds=grade.seconds,
-        cpu_s=grade.cpu_s,
-        memory_mb=grade.memory_mb,
-        note=grade.error or "",
-    )
 
 
 def _interval(metric: Metric) -> str:

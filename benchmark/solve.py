@@ -101,24 +101,29 @@ class Solver:
         if code is not None and len(code) > MAX_CODE_CHARS:
             code, note = None, f"the program is longer than {MAX_CODE_CHARS} characters"
         grade = await self._grader.grade(task, code, self._store.configuration.grader)
-        return GradeSummary(
-            checker=grade.checker,
-            passed=grade.passed,
-            tests=grade.tests,
-            verdicts=grade.verdicts,
-            isolation=grade.isolation,
-            seconds=grade.seconds,
-            cpu_s=grade.cpu_s,
-            memory_mb=grade.memory_mb,
-            parts=grade.parts,
-            parts_passed=grade.parts_passed,
-            note=grade.error or note,
-        )
+        return summary_of(grade, note)
 
 
 def _meta(task: Task) -> TaskMeta:
     date = task.date.isoformat() if task.date else ""
     return TaskMeta(platform=task.platform, difficulty=task.difficulty, date=date)
+
+
+def summary_of(grade: Grade, note: str = "") -> GradeSummary:
+    """Return what is kept of a grade; `note` where the machinery has no error to tell."""
+    return GradeSummary(
+        checker=grade.checker,
+        passed=grade.passed,
+        tests=grade.tests,
+        verdicts=grade.verdicts,
+        isolation=grade.isolation,
+        seconds=grade.seconds,
+        cpu_s=grade.cpu_s,
+        memory_mb=grade.memory_mb,
+        parts=grade.parts,
+        parts_passed=grade.parts_passed,
+        note=grade.error or note,
+    )
 
 
 def judged(view: TaskView, grade: GradeSummary | None) -> tuple[Outcome, Cause | None, str | None]:

@@ -30,11 +30,12 @@ class _AppModule(Protocol):
     def create(self, settings: Settings | None = None) -> FastAPI: ...
 
 
-class _Server(uvicorn.Server):
+class SignalFreeServer(uvicorn.Server):
     """A uvicorn server that leaves signals to the one handler of the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
         yield
 
 
@@ -93,7 +94,7 @@ async def serve(
     Raises:
         StartupError: an app did not start (its reason is logged).
     """
-    servers = {name: _Server(_configured(name, settings)) for name in sockets}
+    servers = {name: SignalFreeServer(_configured(name, settings)) for name in sockets}
     serving = {
         asyncio.ensure_future(server.serve(sockets=[sockets[name]])) for name, server in servers.items()
     }
@@ -136,7 +137,7 @@ def _configured(name: str, settings: Settings) -> uvicorn.Config:
     )
 
 
-async def _announce(servers: list[_Server], started: asyncio.Event) -> None:
+async def _announce(servers: list[SignalFreeServer], started: asyncio.Event) -> None:
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn has no event
         await asyncio.sleep(POLL_S)
     started.set()

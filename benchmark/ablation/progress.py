@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from benchmark.ablation.estimate import seconds_left
-from benchmark.progress import COLOURS
+from benchmark.progress import outcome_line
 from benchmark.run_store import TaskRecord
 from benchmark.run_summary import duration
 
@@ -76,14 +75,10 @@ class AblationProgress:
         elapsed = time.monotonic() - self._began
         self._measured[self._keys[self._cell]] = (seconds + elapsed, tasks + self._cell_done)
         spent = record.view.usage.tokens_out if record.view else 0
-        line = Text.assemble(
-            f"[{self._finished}/{self._total}] ",
-            (record.outcome, COLOURS[record.outcome]),
-            f"  {record.task}  {record.finished_at - record.started_at:.1f} s  {spent:,} tokens out",
-            f"  {record.error}" if record.error else "",
-            "" if self._console.is_terminal else f"  | {self._state()}",
-        )
-        self._console.print(line, soft_wrap=True)
+        told = f"{record.task}  {record.finished_at - record.started_at:.1f} s  {spent:,} tokens out"
+        state = "" if self._console.is_terminal else self._state()
+        place = f"[{self._finished}/{self._total}]"
+        self._console.print(outcome_line(place, record.outcome, told, record.error, state), soft_wrap=True)
         self._bar.update(self._task, completed=self._finished, state=self._state())
 
     def _state(self) -> str:

@@ -10,28 +10,16 @@ from __future__ import annotations
 import ast
 import doctest
 import json
-from dataclasses import dataclass
 
 from benchmark.datasets.conversion import CodeTask, open_converted
-from benchmark.datasets.hub import fetch
 from benchmark.datasets.lcb_jsonl import Row
-from benchmark.datasets.native import native_rows
+from benchmark.datasets.native import Release, native_rows
 from benchmark.datasets.source import Opened, Request, check_count
 
 ROWS = 164
 # EvalPlus's own grader accepts any root of the polynomial (evalplus/eval, `find_zero`); its release has no
 # test code to tell that from.
 MANY_ANSWERS = frozenset({"HumanEval/32"})
-
-
-@dataclass(frozen=True)
-class Release:
-    """Where one of the two is on Hugging Face."""
-
-    name: str
-    repo: str
-    file: str
-    revision: str
 
 
 PLAIN = Release(
@@ -56,14 +44,7 @@ def open_humaneval_plus(request: Request) -> Opened:
 
 
 def _open(release: Release, request: Request) -> Opened:
-    request.refuse(release.name, "release")
-    commit: str | None = None
-    if request.path is None:
-        revision = request.revision or release.revision
-        (path,), commit = fetch(release.repo, [release.file], revision, request.data_dir)
-    else:
-        request.refuse("a copy of one's own", "revision")
-        path = request.path
+    path, commit = release.obtained(request)
     rows = native_rows(path)
     check_count(path, len(rows), ROWS)
     tasks = [_task(row) for row in rows]

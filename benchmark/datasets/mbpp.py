@@ -13,32 +13,27 @@ import json
 from dataclasses import dataclass
 
 from benchmark.datasets.conversion import CodeTask, open_converted
-from benchmark.datasets.hub import fetch
 from benchmark.datasets.lcb_jsonl import Row
-from benchmark.datasets.native import native_rows
+from benchmark.datasets.native import Release, native_rows
 from benchmark.datasets.source import Opened, Request, check_count
 
 TEST_SPLIT = range(11, 511)
 
 
 @dataclass(frozen=True)
-class Release:
-    """Where one of the three is, and how many rows its files have: the download, and Google's whole one."""
+class Counted(Release):
+    """One of the three, and how many rows its files have: the download, and Google's whole one."""
 
-    name: str
-    repo: str
-    file: str
-    revision: str
     rows: tuple[int, ...]
 
 
 _GOOGLE = "google-research-datasets/mbpp"
 _GOOGLE_REVISION = "4bb6404fdc6cacfda99d4ac4205087b89d32030c"
-FULL = Release("mbpp", _GOOGLE, "full/test-00000-of-00001.parquet", _GOOGLE_REVISION, (500, 974))
-SANITIZED = Release(
+FULL = Counted("mbpp", _GOOGLE, "full/test-00000-of-00001.parquet", _GOOGLE_REVISION, (500, 974))
+SANITIZED = Counted(
     "mbpp_sanitized", _GOOGLE, "sanitized/test-00000-of-00001.parquet", _GOOGLE_REVISION, (257, 427)
 )
-PLUS = Release(
+PLUS = Counted(
     "mbpp_plus",
     "evalplus/mbppplus",
     "data/test-00000-of-00001-d5781c9c51e02795.parquet",
@@ -62,15 +57,8 @@ def open_mbpp_plus(request: Request) -> Opened:
     return _open(PLUS, request)
 
 
-def _open(release: Release, request: Request) -> Opened:
-    request.refuse(release.name, "release")
-    commit: str | None = None
-    if request.path is None:
-        revision = request.revision or release.revision
-        (path,), commit = fetch(release.repo, [release.file], revision, request.data_dir)
-    else:
-        request.refuse("a copy of one's own", "revision")
-        path = request.path
+def _open(release: Counted, request: Request) -> Opened:
+    path, commit = release.obtained(request)
     rows = native_rows(path)
     if len(rows) not in release.rows:
         check_count(path, len(rows), next((n for n in release.rows if n > len(rows)), release.rows[-1]))

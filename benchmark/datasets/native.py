@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.errors import BadInput, ConfigError
+from benchmark.datasets.hub import fetch
 from benchmark.datasets.lcb_jsonl import Row, json_lines
+from benchmark.datasets.source import Request
+
+
+@dataclass(frozen=True)
+class Release:
+    """One file of a data set on Hugging Face, and the commit it is pinned to."""
+
+    name: str
+    repo: str
+    file: str
+    revision: str
+
+    def obtained(self, request: Request) -> tuple[Path, str | None]:
+        """Return the file of one's own that was named, or the downloaded one and its commit.
+
+        Raises:
+            BadInput: the request asks for what this has not: a release, or a revision of one's own copy.
+            InfrastructureError: the download failed.
+        """
+        request.refuse(self.name, "release")
+        if request.path is not None:
+            request.refuse("a copy of one's own", "revision")
+            return request.path, None
+        (path,), commit = fetch(self.repo, [self.file], request.revision or self.revision, request.data_dir)
+        return path, commit
 
 
 def native_rows(path: Path) -> list[Row]:

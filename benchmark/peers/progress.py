@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.text import Text
 
 from benchmark.peers.store import PeerRecord
-from benchmark.progress import COLOURS
+from benchmark.progress import outcome_line
 from benchmark.run_summary import duration
 
 
@@ -25,14 +24,7 @@ class PeersProgress:
         self._now += 1
         elapsed = time.monotonic() - self._began
         left = elapsed / self._now * (self._total - self._finished)
-        self._console.print(
-            Text.assemble(
-                f"[{self._finished}/{self._total}] ",
-                (record.outcome, COLOURS[record.outcome]),
-                f"  {record.task}  {record.system}  {record.seconds:.1f} s",
-                f"  {record.usage.tokens_out:,} tokens",
-                f"  {record.note}" if record.note else "",
-                f"  | {duration(elapsed)}, about {duration(left)} left",
-            ),
-            soft_wrap=True,
-        )
+        told = f"{record.task}  {record.system}  {record.seconds:.1f} s  {record.usage.tokens_out:,} tokens"
+        state = f"{duration(elapsed)}, about {duration(left)} left"
+        place = f"[{self._finished}/{self._total}]"
+        self._console.print(outcome_line(place, record.outcome, told, record.note, state), soft_wrap=True)

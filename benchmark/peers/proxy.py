@@ -16,8 +16,8 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from atlas.embedded.apps import SignalFreeServer
 from atlas.errors import BudgetSpent, StartupError
 from benchmark.peers.ledger import Completion, Ledger, PeerCall
 
@@ -75,7 +76,7 @@ class MeteringProxy:
             transport=transport,
         )
         self._accounts: dict[str, _Account] = {}
-        self._server: _Server | None = None
+        self._server: SignalFreeServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self._url = ""
         self.app = FastAPI(openapi_url=None)
@@ -90,7 +91,7 @@ class MeteringProxy:
         listener = socket.create_server(("127.0.0.1", 0))
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(self.app, log_config=None, access_log=False, lifespan="off", ws="none")
-        self._server = _Server(config)
+        self._server = SignalFreeServer(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started:
             if self._serving.done():
@@ -197,14 +198,6 @@ class MeteringProxy:
         if not isinstance(parsed, dict):
             raise _Away(f"llama-server {path} answers no JSON object")
         return parsed
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the process it is in."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _read(body: bytes) -> tuple[JsonObject, int, int | None]:

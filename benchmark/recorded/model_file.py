@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from atlas.errors import Conflict, InfrastructureError
 from atlas.model_facts import ModelFacts
-from benchmark.stored import write_atomic
+from benchmark.stored import read, write_atomic
 
 MODEL = "model.json"
 # What changes what is drawn. The time of asking, slots, and settings of the stack do not.
@@ -42,12 +40,7 @@ def read_model_facts(directory: Path) -> ModelFacts | None:
         InfrastructureError: it cannot be read.
     """
     path = directory / MODEL
-    try:
-        return ModelFacts.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise InfrastructureError(f"cannot read {path}: {str(error)[:300]}") from error
+    return read(ModelFacts, path) if path.exists() else None
 
 
 def _told(facts: ModelFacts, name: str) -> str:

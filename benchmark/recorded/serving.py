@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI
 
+from atlas.embedded.apps import SignalFreeServer
 from atlas.errors import StartupError
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the program it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @asynccontextmanager
@@ -33,7 +25,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         config = uvicorn.Config(
             app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=1
         )
-        server = _Server(config)
+        server = SignalFreeServer(config)
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0.005)

@@ -203,7 +203,7 @@ MBPP = [
 
 @pytest.mark.integration
 def test_mbpp_becomes_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = mbpp.Release("mbpp", "r", "f", "0" * 40, (len(MBPP),))
+    release = mbpp.Counted("mbpp", "r", "f", "0" * 40, (len(MBPP),))
     monkeypatch.setattr(mbpp, "FULL", release)
     loaded = chosen(f"mbpp={write(tmp_path / 'mbpp.jsonl', MBPP)}", tmp_path)
     root, both, flag = loaded.tasks
@@ -245,7 +245,7 @@ def test_mbpp_files_are_parquet_or_an_array_too(tmp_path: Path) -> None:
 def test_malformed_mbpp_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Row, complaint: str
 ) -> None:
-    monkeypatch.setattr(mbpp, "FULL", mbpp.Release("mbpp", "r", "f", "0" * 40, (1,)))
+    monkeypatch.setattr(mbpp, "FULL", mbpp.Counted("mbpp", "r", "f", "0" * 40, (1,)))
     row = sentence(11, "def f(x):\n    return x", "assert f(1) == 1") | changes
     with pytest.raises(BadInput, match=complaint):
         chosen(f"mbpp={write(tmp_path / 'mbpp.jsonl', [row])}", tmp_path)
