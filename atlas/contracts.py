@@ -264,6 +264,34 @@ class Execution(Contract):
         return bool(self.results) and self.passed == max(self.tests, len(self.results))
 
 
+class CandidateCluster(Contract):
+    """Candidates whose programs gave the same outputs wherever they were run, in the order they were drawn.
+
+    `probability`: that they are right, by the calibrated selector (between 0 and 1).
+    """
+
+    candidates: tuple[str, ...] = Field(min_length=1)
+    probability: float = Field(ge=0, le=1)
+
+
+Comparison = Literal["compared", "no_usable_inputs", "one_program", "no_survivor", "not_asked"]
+
+
+class Agreement(Contract):
+    """How the programs that could be handed back compare on generated inputs, whose outputs nobody knows.
+
+    `comparison` says what the comparison rests on, or why there is none: no input on which any program ended
+    well, one program alone left, none that passes every public example, or a policy that asks for none.
+    """
+
+    comparison: Comparison
+    inputs: int = Field(default=0, ge=0, description="usable ones: at least one program ended well on it")
+    agreeing: int = Field(
+        default=1, ge=0, description="candidates whose outputs are the chosen one's, it included"
+    )
+    clusters: tuple[int, ...] = Field(default=(), description="sizes of the clusters, the chosen one's first")
+
+
 Basis = Literal[
     "passed_public_examples", "best_partial", "no_public_examples", "not_executed", "majority_vote"
 ]
@@ -280,6 +308,14 @@ class Evidence(Contract):
     energy: EnergyScore = Unavailable(reason="not scored")
     mean_logprob: float | None = None
     isolation: str | None = None
+    confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="calibrated probability that the program is right; null where nothing calibrates it: "
+        "letters, programs of steps",
+    )
+    agreement: Agreement | None = None
     votes: dict[str, int] = Field(
         default_factory=dict, description="candidates by the letter they chose, most votes first (`choice`)"
     )
@@ -333,13 +369,62 @@ class Repair(Command):
     perspective: Perspective
 
 
+class WriteInputs(Command):
+    """Ask the model for inputs, without outputs: of any kind (round 0), or on which two candidates differ."""
+
+    kind: Literal["write_inputs"] = "write_inputs"
+    round: int = Field(ge=0)
+    between: tuple[str, str] | None = None
+
+
+class MakeInputs(Command):
+    """Run what the model wrote for a round, and keep the inputs that are valid."""
+
+    kind: Literal["make_inputs"] = "make_inputs"
+    round: int = Field(ge=0)
+
+
+class Probe(Command):
+    """Run a candidate on the inputs of a round, to see what comes out."""
+
+    kind: Literal["probe"] = "probe"
+    round: int = Field(ge=0)
+    candidate: str
+
+
+class ClusterCandidates(Command):
+    """Group the candidates by what they gave on the inputs, and say how likely each group is right."""
+
+    kind: Literal["cluster"] = "cluster"
+
+
+class ReadStatement(Command):
+    """Ask the model which of two candidates' outputs on one input the statement calls for."""
+
+    kind: Literal["read_statement"] = "read_statement"
+    between: tuple[str, str]
+
+
 class Select(Command):
     """Choose the one program and end the task."""
 
     kind: Literal["select"] = "select"
 
 
-AnyCommand = Annotated[MakePlans | Generate | Score | Execute | Repair | Select, Field(discriminator="kind")]
+AnyCommand = Annotated[
+    MakePlans
+    | Generate
+    | Score
+    | Execute
+    | Repair
+    | WriteInputs
+    | MakeInputs
+    | Probe
+    | ClusterCandidates
+    | ReadStatement
+    | Select,
+    Field(discriminator="kind"),
+]
 
 SERVICE_OF: dict[str, str] = {
     "make_plans": "planner",
@@ -348,6 +433,11 @@ SERVICE_OF: dict[str, str] = {
     "select": "lens",
     "execute": "sandbox",
     "repair": "repair",
+    "write_inputs": "lens",
+    "make_inputs": "sandbox",
+    "probe": "sandbox",
+    "cluster": "lens",
+    "read_statement": "lens",
 }
 SERVICES = ("planner", "lens", "sandbox", "repair")
 Priority = Literal["p0", "p1", "p2"]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from atlas.contracts import (
     Candidate,
+    CandidateCluster,
     Contract,
     EnergyScore,
     Evidence,
@@ -22,6 +23,7 @@ from atlas.contracts import (
     SamplingParams,
     Usage,
 )
+from atlas.generated_inputs import GeneratedInput, ProbedRun, Validation, WrittenInputs
 from atlas.policy import Part, Policy, missing
 from atlas.span_embedding import SpanEmbedding
 
@@ -36,6 +38,7 @@ class Pins(Contract):
     """Everything learned or versioned that decides a task's course, fixed when it is submitted.
 
     `thinks`: whether the model has a thinking mode; without one a policy's thinking is left out.
+    `selector`: sha256 of the selector's weights; "" in journals from before there were any.
     """
 
     pipeline: str
@@ -43,6 +46,7 @@ class Pins(Contract):
     model: str
     lens_weights: str | None = None
     thinks: bool = False
+    selector: str = ""
 
 
 class TaskSubmitted(Event):
@@ -144,6 +148,59 @@ class ExecutionFinished(Event):
     execution: Execution
 
 
+class InputsWritten(Event):
+    """Answers WriteInputs."""
+
+    type: Literal["InputsWritten"] = "InputsWritten"
+    round: int = Field(ge=0)
+    written: WrittenInputs
+
+
+class InputsMade(Event):
+    """Answers MakeInputs: the inputs that programs are run on, and how many the validator refused."""
+
+    type: Literal["InputsMade"] = "InputsMade"
+    round: int = Field(ge=0)
+    inputs: tuple[GeneratedInput, ...]
+    validation: Validation = "none"
+    refused: int = Field(default=0, ge=0)
+
+
+class CandidateProbed(Event):
+    """Answers Probe: a run for each input of the round, in their order."""
+
+    type: Literal["CandidateProbed"] = "CandidateProbed"
+    round: int = Field(ge=0)
+    candidate: str
+    runs: tuple[ProbedRun, ...]
+    isolation: str
+    seconds: float = Field(ge=0, description="wall time until the executor answered")
+
+
+class CandidatesClustered(Event):
+    """Answers ClusterCandidates: clusters in the order of preference.
+
+    `agreeing`: independently planned programs of one cluster, at most, that agree on every example and input
+    (0: there was no example and no usable input to agree on). `contested`: a program of each of the two
+    leading clusters, where neither is clearly better.
+    """
+
+    type: Literal["CandidatesClustered"] = "CandidatesClustered"
+    clusters: tuple[CandidateCluster, ...]
+    inputs: int = Field(ge=0, description="usable ones")
+    agreeing: int = Field(ge=0)
+    contested: tuple[str, str] | None = None
+
+
+class StatementRead(Event):
+    """Answers ReadStatement: votes of the model for the output of each of the two on `input`."""
+
+    type: Literal["StatementRead"] = "StatementRead"
+    between: tuple[str, str]
+    input: str
+    votes: tuple[int, int]
+
+
 class DeadlineReached(Event):
     """The task's time is up: what there is must do."""
 
@@ -154,6 +211,14 @@ class TaskDecided(Event):
     """Answers Select and ends the task: exactly one program (promise 2, *one submission*)."""
 
     type: Literal["TaskDecided"] = "TaskDecided"
+    candidate: str
+    evidence: Evidence
+
+
+class TaskAbstained(Event):
+    """Answers Select and ends the task in silence: the best program's confidence is below `abstain_below`."""
+
+    type: Literal["TaskAbstained"] = "TaskAbstained"
     candidate: str
     evidence: Evidence
 
@@ -182,15 +247,34 @@ AnyEvent = Annotated[
     | CandidateGenerated
     | CandidateScored
     | ExecutionFinished
+    | InputsWritten
+    | InputsMade
+    | CandidateProbed
+    | CandidatesClustered
+    | StatementRead
     | DeadlineReached
     | TaskDecided
+    | TaskAbstained
     | TaskFailed
     | TaskCancelled,
     Field(discriminator="type"),
 ]
 
-CLOSING = (TaskDecided, TaskFailed, TaskCancelled)
-ANSWERS = (PlanMade, CandidateGenerated, CandidateScored, ExecutionFinished, CommandFailed, TaskDecided)
+CLOSING = (TaskDecided, TaskAbstained, TaskFailed, TaskCancelled)
+ANSWERS = (
+    PlanMade,
+    CandidateGenerated,
+    CandidateScored,
+    ExecutionFinished,
+    InputsWritten,
+    InputsMade,
+    CandidateProbed,
+    CandidatesClustered,
+    StatementRead,
+    CommandFailed,
+    TaskDecided,
+    TaskAbstained,
+)
 
 
 class Entry(Contract):

@@ -7,11 +7,11 @@ import json
 
 from prometheus_client import Counter
 
+from atlas.budget import tokens_left
 from atlas.contracts import Usage
 from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import ModelCallFinished
 from atlas.llama import CompletionRequest, ModelServer
-from atlas.pipeline import tokens_left
 from atlas.state import TaskState
 from atlas.worker import Context
 

@@ -4,6 +4,7 @@ Pure: no I/O, no clock, no randomness. `decide` is asked after every event by wh
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
     submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select ─▶ decided
+                                   │         └▶ [compare programs on generated inputs: atlas.comparing]
                                    └▶ [Score], with Lens weights pinned: then run in energy order
 
 What bounds it: `k` and `repairs`, the hard token budget (no call is begun that could exceed it), and the
@@ -18,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from atlas import comparing
+from atlas.budget import affordable
 from atlas.contracts import (
     PERSPECTIVES,
     AnyCommand,
@@ -34,9 +37,8 @@ from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "2"
+PIPELINE_VERSION = "3"
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
-LEAST_TOKENS = 64  # no program fits in fewer: a call that could not generate so many is not begun
 
 
 def decide(state: TaskState) -> frozenset[AnyCommand]:
@@ -46,8 +48,8 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
     if not state.deadline_reached:
         if planning := _plans(state):
             return frozenset(planning)
-        work = _generations(state) + _scores(state) + _executions(state) or _repairs(state)
-        if work:
+        work = _generations(state) + _scores(state) + _executions(state) + _comparisons(state)
+        if work := work or _repairs(state) or comparing.contest(state, entrants(state)):
             return frozenset(work)
     return frozenset({Select(id="select")} if programs(state) else ())
 
@@ -106,18 +108,6 @@ def advance(state: TaskState, events: Sequence[AnyEvent]) -> Step:
     return Step(tuple(out + follow), fresh, revoked, state)
 
 
-def tokens_left(state: TaskState) -> int | None:
-    """Return how many tokens the task may still generate, or None where its policy sets no budget."""
-    budget = state.task.policy.token_budget
-    return max(0, budget - state.usage.tokens_out) if budget else None
-
-
-def _affordable(state: TaskState, command: str, completions: int) -> bool:
-    """Whether a command is under way already, or the budget has tokens for so many more completions."""
-    left = tokens_left(state)
-    return command in state.open or left is None or left >= completions * LEAST_TOKENS
-
-
 def programs(state: TaskState) -> list[Candidate]:
     """Candidates that hold something to hand in (see `Candidate.code`), in the order they were drawn."""
     return [c for c in state.candidates.values() if c.code is not None]
@@ -126,6 +116,11 @@ def programs(state: TaskState) -> list[Candidate]:
 def survivors(state: TaskState) -> list[Candidate]:
     """Programs that passed every public example."""
     return [c for c in programs(state) if c.id in state.executions and state.executions[c.id].all_passed]
+
+
+def entrants(state: TaskState) -> list[Candidate]:
+    """Programs that could be handed back: the survivors, or all where no public example was to be passed."""
+    return survivors(state) if _executes(state) else programs(state)
 
 
 def by_energy(candidates: list[Candidate]) -> list[Candidate]:
@@ -142,9 +137,17 @@ def _executes(state: TaskState) -> bool:
 
 
 def _enough(state: TaskState) -> bool:
-    """Whether the policy's early stop is reached."""
+    """Whether one of the policy's early stops is reached."""
     wanted = state.task.policy.stop_after_passing
-    return _executes(state) and 0 < wanted <= len(survivors(state))
+    return (_executes(state) and 0 < wanted <= len(survivors(state))) or comparing.agreed(state)
+
+
+def _stops_early(state: TaskState) -> bool:
+    """Whether what is known of the programs drawn may end the drawing."""
+    policy = state.task.policy
+    return (_executes(state) and policy.stop_after_passing > 0) or (
+        comparing.compares(state) and policy.stop_when_agreeing > 0
+    )
 
 
 def _unexecuted(state: TaskState) -> list[Candidate]:
@@ -153,7 +156,7 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
 
 def _plans(state: TaskState) -> list[AnyCommand]:
     n = 0 if _is_choice(state) else state.task.policy.plans
-    wanted = n > 0 and not state.done("plans") and _affordable(state, "plans", n)
+    wanted = n > 0 and not state.done("plans") and affordable(state, "plans", n)
     return [MakePlans(id="plans", n=n)] if wanted else []
 
 
@@ -161,31 +164,37 @@ def _next_generation(state: TaskState) -> Generate | None:
     """The first Generate of the policy's schedule that is not done: one per plan, then plain samples.
 
     Calls of one task run one after another, so that each finds the others' prefix in its slot's cache; plain
-    samples share one prompt and, where nothing may stop them early, four of them a call. None when the
-    schedule is done, or the next call cannot be paid for.
+    samples share one prompt and, where nothing may stop them early, four of them a call (or as many as must
+    agree before anything can). None when the schedule is done, or the next call cannot be paid for.
     """
     policy = state.task.policy
     planned = min(len(state.plans), policy.plans, policy.k)
-    together = not (_executes(state) and policy.stop_after_passing)
     first = 0
     while first < policy.k:
-        n = min(SAMPLES_A_CALL, policy.k - first) if together and first >= planned else 1
+        together = SAMPLES_A_CALL if not _stops_early(state) else _needed_to_agree(state) - first
+        n = max(1, min(together, SAMPLES_A_CALL, policy.k - first)) if first >= planned else 1
         name = f"generate:{first}"
         if not state.done(name):
             plan = first if first < planned else None
-            affordable = _affordable(state, name, n)
-            return Generate(id=name, first=first, n=n, plan=plan) if affordable else None
+            paid = affordable(state, name, n)
+            return Generate(id=name, first=first, n=n, plan=plan) if paid else None
         first += n
     return None
+
+
+def _needed_to_agree(state: TaskState) -> int:
+    """How many candidates are drawn whatever becomes of them: fewer cannot end the task."""
+    policy = state.task.policy
+    first_pass = _executes(state) and policy.stop_after_passing > 0
+    return 1 if first_pass else policy.stop_when_agreeing
 
 
 def _generations(state: TaskState) -> list[AnyCommand]:
     command = _next_generation(state)
     if command is None or _enough(state):
         return []
-    open_already = command.id in state.open
-    stops_early = state.task.policy.stop_after_passing > 0
-    if not open_already and stops_early and not _ranked(state) and _unexecuted(state):
+    waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
+    if waits and command.id not in state.open:
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
 
@@ -211,9 +220,23 @@ def _executions(state: TaskState) -> list[AnyCommand]:
         if _next_generation(state) or _scores(state):
             return []
         waiting = by_energy(waiting)
-        if state.task.policy.stop_after_passing:
-            waiting = waiting[:1]
+        if _stops_early(state):
+            waiting = [] if _comparisons(state) else waiting[:1]
     return [Execute(id=f"execute:{c.id}", candidate=c.id) for c in waiting]
+
+
+def _comparisons(state: TaskState) -> list[AnyCommand]:
+    """Comparing the programs there are: after each one if agreement may end the task, else at the end."""
+    if not comparing.compares(state):
+        return []
+    waiting = [] if _enough(state) else _unexecuted(state)
+    if state.task.policy.stop_when_agreeing and _ranked(state):
+        waiting = [c for c in waiting if f"execute:{c.id}" in state.open]
+    drawing = not state.task.policy.stop_when_agreeing and not _enough(state) and _next_generation(state)
+    if waiting or drawing:
+        return []
+    programs_ = entrants(state)
+    return comparing.begun_rounds(state, programs_) or comparing.clustering(state, programs_)
 
 
 def _repairs(state: TaskState) -> list[AnyCommand]:
@@ -230,5 +253,5 @@ def _repairs(state: TaskState) -> list[AnyCommand]:
         if not state.done(name):
             perspective = PERSPECTIVES[index % len(PERSPECTIVES)]
             command = Repair(id=name, index=index, candidate=best.id, perspective=perspective)
-            return [command] if _affordable(state, name, 2) else []
+            return [command] if affordable(state, name, 2) else []
     return []

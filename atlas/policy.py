@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atlas.errors import NotFound
 
@@ -25,8 +25,9 @@ class Part(str, Enum):
 
 # What there is so far. Two are there only for some models (see `missing`): the Lens, which needs weights, and
 # budget forcing, which needs a model that thinks.
-BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT, Part.BUDGET_FORCING})
+BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT, Part.BUDGET_FORCING, Part.OUTPUT_AGREEMENT})
 
+Selector = Literal["examples", "majority", "calibrated"]
 ThinkingTokens = Literal[0, 1024, 2048, 4096, 8192, 16_384, 32_768]
 
 
@@ -40,6 +41,13 @@ class Policy(BaseModel):
     limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
     before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
     always do). `waits`: how often a model that stops within a quarter of them is made to think on.
+    `inputs`: programs that pass every public example are compared on so many generated inputs (0: they are
+    not); writing them may take `input_tokens`. `distinguish`: rounds of further inputs on which the two
+    leading clusters differ; `readings`: votes of the model on what the statement asks for on one of them,
+    where nothing else tells them apart. `stop_when_agreeing`: end the task once so many independently planned
+    programs agree on every example and input (0: never).
+    `selector`: what chooses the program: the public examples alone, the largest cluster, or the calibrated
+    model over clusters. `abstain_below`: hand back nothing where the confidence is lower.
     `extras`: parts beyond what the numbers ask for.
     """
 
@@ -52,6 +60,13 @@ class Policy(BaseModel):
     stop_after_passing: int = Field(default=1, ge=0)
     repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
+    inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
+    input_tokens: int = Field(default=1536, ge=96, le=65_536, description="for writing a round of inputs")
+    distinguish: int = Field(default=0, ge=0, le=4, description="rounds of distinguishing inputs at most")
+    readings: int = Field(default=0, ge=0, le=16, description="votes of the model, as the last resort")
+    stop_when_agreeing: int = Field(default=0, ge=0, le=16, description="programs; 0: never")
+    selector: Selector = "examples"
+    abstain_below: float = Field(default=0.0, ge=0, le=1, description="least confidence")
     extras: tuple[Part, ...] = ()
     temperature: float = Field(default=0.7, ge=0, le=2)
     plan_temperature: float = Field(default=0.7, ge=0, le=2)
@@ -62,6 +77,17 @@ class Policy(BaseModel):
     waits: int = Field(default=0, ge=0, le=3, description="per candidate")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
+    @model_validator(mode="after")
+    def _whole(self) -> Policy:
+        if self.inputs and not self.execute:
+            raise ValueError("'inputs' need 'execute': programs are compared by what they give when run")
+        for name in ("distinguish", "readings", "stop_when_agreeing"):
+            if getattr(self, name) and not self.inputs:
+                raise ValueError(f"'{name}' needs 'inputs': programs are compared on them")
+        if self.stop_when_agreeing == 1:
+            raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
+        return self
+
     @property
     def needs(self) -> tuple[Part, ...]:
         """Every part this policy asks for, in the order of `Part`."""
@@ -69,6 +95,7 @@ class Policy(BaseModel):
             Part.PLAN_SEARCH: self.plans > 0,
             Part.PR_COT: self.repairs > 0,
             Part.BUDGET_FORCING: self.thinking_tokens > 0,
+            Part.OUTPUT_AGREEMENT: self.inputs > 0,
         }
         return tuple(part for part in Part if counted.get(part) or part in self.extras)
 
@@ -88,6 +115,8 @@ _PHASE_1 = (Part.DIV_SAMPLING,)
 _PHASE_3 = (Part.SELF_TESTS, Part.REFINEMENT)
 # One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
 EQUAL_TOKENS = 8192
+# As many generated inputs as programs are compared on, wherever they are.
+INPUTS = 16
 # Of the tiers the one that leaves those tokens room for a second and a third candidate.
 _THINKING: ThinkingTokens = 2048
 
@@ -103,7 +132,9 @@ FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, e
 # The controls spend D's budget on plain samples of one prompt (they can share one pool of them).
 RESAMPLE = Policy(name="resample", k=64, token_budget=EQUAL_TOKENS)
 NO_PLAN = RESAMPLE.model_copy(update={"name": "no-plan", "stop_after_passing": 0})
-SELF_CONSISTENCY = NO_PLAN.model_copy(update={"name": "self-consistency", "extras": (Part.OUTPUT_AGREEMENT,)})
+SELF_CONSISTENCY = NO_PLAN.model_copy(
+    update={"name": "self-consistency", "inputs": INPUTS, "selector": "majority"}
+)
 
 POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, NO_PLAN, SELF_CONSISTENCY, FULL)}
 SUMMARIES = {

@@ -17,6 +17,8 @@ from atlas.events import (
     ANSWERS,
     AnyEvent,
     CandidateGenerated,
+    CandidateProbed,
+    CandidatesClustered,
     CandidateScored,
     CommandFailed,
     CommandsIssued,
@@ -24,13 +26,18 @@ from atlas.events import (
     DeadlineReached,
     Entry,
     ExecutionFinished,
+    InputsMade,
+    InputsWritten,
     ModelCallFinished,
     PlanMade,
+    StatementRead,
+    TaskAbstained,
     TaskCancelled,
     TaskDecided,
     TaskFailed,
     TaskSubmitted,
 )
+from atlas.generated_inputs import ProbedRun, WrittenInputs
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -42,13 +49,22 @@ class InvalidHistory(AtlasError):
 
 @dataclass(frozen=True)
 class TaskState:
-    """A task as its journal tells it. Mappings are keyed by candidate, call or command id."""
+    """A task as its journal tells it.
+
+    Mappings are keyed by candidate, call or command id; `written` and `inputs` by round, `probes` by round
+    and candidate. `clustered` is the last clustering.
+    """
 
     seq: int = 0
     submitted: TaskSubmitted | None = None
     plans: tuple[Plan, ...] = ()
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
     executions: Mapping[str, Execution] = field(default_factory=dict)
+    written: Mapping[int, WrittenInputs] = field(default_factory=dict)
+    inputs: Mapping[int, InputsMade] = field(default_factory=dict)
+    probes: Mapping[tuple[int, str], tuple[ProbedRun, ...]] = field(default_factory=dict)
+    clustered: CandidatesClustered | None = None
+    read: StatementRead | None = None
     calls: Mapping[str, ModelCallFinished] = field(default_factory=dict)
     issued: frozenset[str] = frozenset()
     answered: frozenset[str] = frozenset()
@@ -57,7 +73,7 @@ class TaskState:
     usage: Usage = field(default_factory=Usage)
     slot: int | None = None
     deadline_reached: bool = False
-    closed: TaskDecided | TaskFailed | TaskCancelled | None = None
+    closed: TaskDecided | TaskAbstained | TaskFailed | TaskCancelled | None = None
 
     @property
     def open(self) -> frozenset[str]:
@@ -184,6 +200,34 @@ def _executed(event: ExecutionFinished, state: TaskState) -> TaskState:
 
 
 @_apply.register
+def _written(event: InputsWritten, state: TaskState) -> TaskState:
+    return replace(state, written=_put(state.written, event.round, event.written))
+
+
+@_apply.register
+def _made(event: InputsMade, state: TaskState) -> TaskState:
+    return replace(state, inputs=_put(state.inputs, event.round, event))
+
+
+@_apply.register
+def _probed(event: CandidateProbed, state: TaskState) -> TaskState:
+    of_round = state.inputs.get(event.round)
+    if of_round is None or len(event.runs) != len(of_round.inputs):
+        raise InvalidHistory(f"{len(event.runs)} runs are not those of round {event.round}")
+    return replace(state, probes=_put(state.probes, (event.round, event.candidate), event.runs))
+
+
+@_apply.register
+def _clustered(event: CandidatesClustered, state: TaskState) -> TaskState:
+    return replace(state, clustered=event)
+
+
+@_apply.register
+def _read(event: StatementRead, state: TaskState) -> TaskState:
+    return replace(state, read=event)
+
+
+@_apply.register
 def _deadline(event: DeadlineReached, state: TaskState) -> TaskState:
     if state.deadline_reached:
         raise InvalidHistory("the deadline is reached twice")
@@ -191,7 +235,8 @@ def _deadline(event: DeadlineReached, state: TaskState) -> TaskState:
 
 
 @_apply.register(TaskDecided)
+@_apply.register(TaskAbstained)
 @_apply.register(TaskFailed)
 @_apply.register(TaskCancelled)
-def _closed(event: TaskDecided | TaskFailed | TaskCancelled, state: TaskState) -> TaskState:
+def _closed(event: TaskDecided | TaskAbstained | TaskFailed | TaskCancelled, state: TaskState) -> TaskState:
     return replace(state, closed=event)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from atlas.budget import tokens_left
 from atlas.candidates import candidate
 from atlas.contracts import Generate, SamplingParams
 from atlas.errors import BudgetSpent
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
-from atlas.pipeline import tokens_left
 from atlas.policy import Part
 from atlas.prompts import messages
 from atlas.worker import Context

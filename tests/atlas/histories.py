@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 from atlas.contracts import (
     AnyCommand,
     Candidate,
+    CandidateCluster,
+    ClusterCandidates,
     Energy,
     Evidence,
     Example,
     Execute,
     Execution,
     Generate,
+    MakeInputs,
     MakePlans,
     Plan,
+    Probe,
     Problem,
+    ReadStatement,
     Repair,
     SamplingParams,
     Score,
@@ -27,21 +32,30 @@ from atlas.contracts import (
     Unavailable,
     Usage,
     Verdict,
+    WriteInputs,
 )
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,
+    CandidateProbed,
+    CandidatesClustered,
     CandidateScored,
     Choice,
     CommandFailed,
     ExecutionFinished,
+    InputsMade,
+    InputsWritten,
     ModelCallFinished,
     Pins,
     PlanMade,
+    StatementRead,
+    TaskAbstained,
     TaskDecided,
     TaskSubmitted,
 )
-from atlas.pipeline import programs
+from atlas.executor import RunStatus
+from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
+from atlas.pipeline import entrants, programs
 from atlas.policy import Part, Policy
 from atlas.state import TaskState
 
@@ -61,6 +75,27 @@ def submission(policy: Policy, *, examples: int = 2, weights: str | None = None)
 
 
 def policies() -> st.SearchStrategy[Policy]:
+    return st.one_of(_not_comparing(), _comparing())
+
+
+def _comparing() -> st.SearchStrategy[Policy]:
+    return st.builds(
+        Policy,
+        name=st.just("comparing"),
+        k=st.sampled_from([4, 3, 2, 6]),
+        plans=st.sampled_from([0, 0, 1, 2]),
+        repairs=st.sampled_from([0, 0, 1]),
+        stop_after_passing=st.sampled_from([0, 0, 0, 2]),
+        token_budget=st.sampled_from([0, 0, 1000, 200]),
+        inputs=st.sampled_from([2, 1]),
+        distinguish=st.sampled_from([0, 1, 2]),
+        readings=st.sampled_from([0, 3]),
+        stop_when_agreeing=st.sampled_from([0, 2, 3]),
+        extras=st.sampled_from([(), (), (Part.LENS,)]),
+    )
+
+
+def _not_comparing() -> st.SearchStrategy[Policy]:
     return st.builds(
         Policy,
         name=st.just("random"),
@@ -127,12 +162,48 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         results = tuple(TestResult(verdict=v) for v in verdicts)
         execution = Execution(results=results, isolation="fake", seconds=0.1)
         return [ExecutionFinished(command=command.id, candidate=command.candidate, execution=execution)]
+    if compared := _compared(state, command, pick):
+        return [compared]
     assert isinstance(command, Select)
     chosen = programs(state)[0]
     evidence = Evidence(
         basis="not_executed", public_passed=0, public_total=0, candidates=len(state.candidates), survivors=0
     )
+    if state.task.policy.abstain_below:
+        return [TaskAbstained(command=command.id, candidate=chosen.id, evidence=evidence)]
     return [TaskDecided(command=command.id, candidate=chosen.id, evidence=evidence)]
+
+
+def _compared(state: TaskState, command: AnyCommand, pick: Pick) -> AnyEvent | None:
+    if isinstance(command, WriteInputs):
+        return InputsWritten(command=command.id, round=command.round, written=WrittenInputs(texts=("1",)))
+    if isinstance(command, MakeInputs):
+        made = pick(
+            [(GeneratedInput(text="1", origin="model"), GeneratedInput(text="2", origin="mutation")), ()]
+        )
+        return InputsMade(command=command.id, round=command.round, inputs=made)
+    if isinstance(command, Probe):
+        made = state.inputs[command.round].inputs
+        runs = tuple(ProbedRun(status=RunStatus.OK, output=pick(["1", "2"])) for _ in made)
+        return CandidateProbed(
+            command=command.id,
+            round=command.round,
+            candidate=command.candidate,
+            runs=runs,
+            isolation="fake",
+            seconds=0.1,
+        )
+    if isinstance(command, ClusterCandidates):
+        names = [c.id for c in entrants(state)]
+        clusters = tuple(CandidateCluster(candidates=(name,), probability=0.5) for name in names)
+        between = pick([None, (names[0], names[-1])])
+        agreeing = 0 if between else pick([1, 2, 3])
+        return CandidatesClustered(
+            command=command.id, clusters=clusters, inputs=1, agreeing=agreeing, contested=between
+        )
+    if isinstance(command, ReadStatement):
+        return StatementRead(command=command.id, between=command.between, input="1", votes=(2, 1))
+    return None
 
 
 def _generated(command: str, name: str, pick: Pick) -> CandidateGenerated:

@@ -7,6 +7,7 @@ from histories import SAMPLING, USAGE, answer, model_call, picking, submission, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlas.budget import LEAST_TOKENS, tokens_left
 from atlas.contracts import (
     PERSPECTIVES,
     Candidate,
@@ -36,7 +37,7 @@ from atlas.events import (
     TaskFailed,
     TaskSubmitted,
 )
-from atlas.pipeline import LEAST_TOKENS, advance, decide, survivors, tokens_left
+from atlas.pipeline import advance, decide, survivors
 from atlas.policy import FULL, A, Part, Policy
 from atlas.state import InvalidHistory, TaskState, apply
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from atlas.budget import LEAST_TOKENS
 from atlas.config import Settings
 from atlas.contracts import (
     PERSPECTIVES,
@@ -24,7 +25,6 @@ from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
-from atlas.pipeline import LEAST_TOKENS
 from atlas.policy import Policy
 from atlas.worker import Context, direct
 from services.repair.app import create

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlas.budget import LEAST_TOKENS
 from atlas.contracts import PERSPECTIVES, Example, Problem
 from atlas.events import Pins, TaskDecided, TaskSubmitted
 from atlas.executor import Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
-from atlas.pipeline import LEAST_TOKENS, survivors
+from atlas.pipeline import survivors
 from atlas.policy import POLICIES, Part, Policy, missing
 from tests.support.in_memory import solve
 
