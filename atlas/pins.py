@@ -6,6 +6,7 @@ from atlas.events import Pins
 from atlas.llama import ModelServer
 from atlas.pipeline import PIPELINE_VERSION
 from atlas.prompts import PROMPTS_SHA256
+from atlas.selector import SELECTOR_SHA256
 
 
 async def current_pins(server: ModelServer) -> Pins:
@@ -15,4 +16,10 @@ async def current_pins(server: ModelServer) -> Pins:
         ModelServerError: if the server cannot say which model it serves, or whether that thinks.
     """
     model, thinks = await server.model(), await server.thinking() is not None
-    return Pins(pipeline=PIPELINE_VERSION, prompts_sha256=PROMPTS_SHA256, model=model, thinks=thinks)
+    return Pins(
+        pipeline=PIPELINE_VERSION,
+        prompts_sha256=PROMPTS_SHA256,
+        model=model,
+        thinks=thinks,
+        selector=SELECTOR_SHA256,
+    )

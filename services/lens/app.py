@@ -10,6 +10,7 @@ from atlas.contracts import MAX_CODE_CHARS, Contract, EnergyScore, Problem
 from atlas.service import Runtime, create_service
 from atlas.worker import Worker
 from services.lens.energy import score
+from services.lens.routes import router
 from services.lens.worker import handle
 
 
@@ -29,6 +30,7 @@ async def _setup(_: FastAPI, runtime: Runtime) -> None:
 def create(settings: Settings | None = None) -> FastAPI:
     """Return the lens's app."""
     app = create_service("lens", _setup, settings)
+    app.include_router(router)
 
     @app.post("/v1/score")
     async def score_program(body: ScoreRequest) -> EnergyScore:
