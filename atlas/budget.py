@@ -5,6 +5,9 @@ from __future__ import annotations
 from atlas.state import TaskState
 
 LEAST_TOKENS = 64  # no program fits in fewer: a call that could not generate so many is not begun
+# Of the budget at most this part is kept for writing inputs, however much the policy would give them.
+KEPT_PART = 4
+FIRST_ROUND = "write:0"
 
 
 def tokens_left(state: TaskState) -> int | None:
@@ -13,7 +16,27 @@ def tokens_left(state: TaskState) -> int | None:
     return max(0, budget - state.usage.tokens_out) if budget else None
 
 
+def kept(state: TaskState) -> int:
+    """Return how many of them are kept for writing the first round of inputs, until it is written.
+
+    Samples drawn to the end of the budget would leave nothing to compare them on.
+    """
+    policy = state.task.policy
+    compares = policy.inputs > 0 and state.task.problem.kind in ("stdin", "function")
+    if not compares or state.done(FIRST_ROUND):
+        return 0
+    return min(policy.input_tokens, policy.token_budget // KEPT_PART)
+
+
+def spendable(state: TaskState, command: str) -> int | None:
+    """Return how many tokens a command may generate, or None where the policy sets no budget."""
+    left = tokens_left(state)
+    if left is None or command == FIRST_ROUND:
+        return left
+    return max(0, left - kept(state))
+
+
 def affordable(state: TaskState, command: str, completions: int) -> bool:
     """Whether a command is under way already, or the budget has tokens for so many more completions."""
-    left = tokens_left(state)
+    left = spendable(state, command)
     return command in state.open or left is None or left >= completions * LEAST_TOKENS

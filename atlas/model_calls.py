@@ -7,7 +7,7 @@ import json
 
 from prometheus_client import Counter
 
-from atlas.budget import tokens_left
+from atlas.budget import spendable
 from atlas.contracts import Usage
 from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import ModelCallFinished
@@ -52,7 +52,7 @@ async def call(
     def count(tokens: int) -> None:
         context.tokens_in_flight += tokens
 
-    request = _within_budget(request, context.state)
+    request = _within_budget(request, context.state, context.command.id)
     # The worker cancels the call at the task's deadline; this ends it if nobody is left to do so.
     limits = {"slot": context.state.slot, "timeout_s": request.timeout_s or context.state.task.deadline_s}
     try:
@@ -79,8 +79,8 @@ async def call(
     return state.calls[call_id]
 
 
-def _within_budget(request: CompletionRequest, state: TaskState) -> CompletionRequest:
-    left = tokens_left(state)
+def _within_budget(request: CompletionRequest, state: TaskState, command: str) -> CompletionRequest:
+    left = spendable(state, command)
     if left is None:
         return request
     each = min(request.sampling.max_tokens, left // request.n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from atlas.budget import tokens_left
+from atlas.budget import spendable
 from atlas.candidates import candidate
 from atlas.contracts import Generate, SamplingParams
 from atlas.errors import BudgetSpent
@@ -84,7 +84,7 @@ async def _draw(context: Context, server: ModelServer, prompt: str, first: int, 
 
 def _left_at_first(context: Context) -> int | None:
     """Tokens the task had left when the command was first taken up: the same each time it is delivered."""
-    left = tokens_left(context.state)
+    left = spendable(context.state, context.command.id)
     if left is None:
         return None
     ours = [call for call in context.state.calls.values() if call.command == context.command.id]

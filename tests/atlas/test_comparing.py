@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from histories import answer, plainest, submission
+from histories import answer, model_call, plainest, submission
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from atlas.budget import kept, spendable, tokens_left
 from atlas.contracts import (
     AnyCommand,
     Candidate,
@@ -26,6 +27,7 @@ from atlas.events import (
     CandidateGenerated,
     CandidateProbed,
     CandidatesClustered,
+    Choice,
     CommandFailed,
     InputsMade,
 )
@@ -214,3 +216,26 @@ def test_the_reading_is_the_last_resort() -> None:
             events = answer(state, command, plainest)
         state = advance(state, events).state
     assert decide(state) == {ReadStatement(id="read", between=("c0", "c1"))}
+
+
+def test_samples_leave_tokens_to_write_inputs_with() -> None:
+    asked = policy(k=64, token_budget=2000, input_tokens=900)
+    state = begin(asked)
+    assert (tokens_left(state), spendable(state, "generate:0"), spendable(state, "write:0")) == (
+        2000,
+        1500,
+        2000,
+    )
+    while not any(isinstance(c, WriteInputs) for c in decide(state)):
+        command = min(decide(state), key=lambda c: c.id)
+        events = answer(state, command, plainest)
+        if isinstance(command, Generate):
+            each = min(100, (spendable(state, command.id) or 0) // command.n)  # as a call is cut
+            choice = Choice(text="...", usage=Usage(tokens_out=each * command.n), finish="stop")
+            call = model_call(command.id).model_copy(update={"choices": (choice,)})
+            events = [call, *drawn(state, command)]
+        state = advance(state, events).state
+    assert kept(state) == 500 <= (tokens_left(state) or 0)
+    written = [command for command in decide(state) if isinstance(command, WriteInputs)]
+    state = advance(state, answer(state, written[0], plainest)).state
+    assert kept(state) == 0, "what was kept is free once the inputs are written"

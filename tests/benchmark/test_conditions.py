@@ -36,7 +36,6 @@ def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
     for condition in listing().conditions:
         for part in condition.missing:
             assert part.value in after[condition.name]
-    assert "output_agreement" in after["self-consistency"]
     assert "lens" in after["C"]
     assert "not built" not in after["A"]
 
@@ -55,6 +54,7 @@ def test_the_conditions_differ_by_what_each_phase_adds() -> None:
     assert needs["C"] - needs["B"] == {Part.LENS}
     assert needs["D"] - needs["B"] == {Part.SELF_TESTS, Part.PR_COT, Part.REFINEMENT}
     assert needs["E"] == needs["C"] | needs["D"]
+    assert needs["self-consistency"] == {Part.OUTPUT_AGREEMENT}
     for control in ("resample", "no-plan", "self-consistency"):
         assert POLICIES[control].token_budget == POLICIES["D"].token_budget > 0
         assert POLICIES[control].plans == POLICIES[control].repairs == 0

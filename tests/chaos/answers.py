@@ -12,6 +12,11 @@ TITLE = re.compile(r"^# Problem: \d+ (\w+)$", re.MULTILINE)
 TASK = re.compile(r"sum times (\d+) plus (\d+)")
 # The first sample that is right, by the course of the task; of the others none is.
 FIRST_RIGHT = {"first": 0, "second": 1, "garbled": 1}
+# What it writes to compare programs with, by the name of the function that the prompt asks for.
+HELPERS = {
+    "`generate(seed)`": "def generate(seed):\n    return f'{seed} {seed * 7}\\n'\n",
+    "`is_valid(text)`": "def is_valid(text):\n    return len(text.split()) == 2\n",
+}
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -27,7 +32,9 @@ def answer(messages: Messages, seed: int, schema: Mapping[str, Any] | None) -> s
         raise ValueError(f"not a problem of ours: {told[:200]}")
     course, (factor, offset) = title[1], map(int, task.groups())
     if schema is not None:
-        return _plans(course, schema)
+        return _structured(course, schema, seed)
+    if helper := next((code for name, code in HELPERS.items() if name in told), None):
+        return f"```python\n{helper}```\n"
     mark = hashlib.sha256(json.dumps([messages, seed]).encode()).hexdigest()[:8]
     if len(messages) > 2:  # the turn after an analysis: the corrected program
         right = course == "mended" and int(mark, 16) % 2 == 0
@@ -37,7 +44,17 @@ def answer(messages: Messages, seed: int, schema: Mapping[str, Any] | None) -> s
         right = course in FIRST_RIGHT and seed % 1000 >= FIRST_RIGHT[course]
         if course == "garbled" and not right:
             return f"I would rather not write a program now ({mark})."
-    return _program(factor, offset if right else offset + 1 + int(mark, 16) % 100, mark)
+    # Some of the right ones are careless: they pass the examples and are wrong elsewhere.
+    careless = right and int(mark, 16) % 3 == 0
+    return _program(factor, offset if right else offset + 1 + int(mark, 16) % 100, mark, careless=careless)
+
+
+def _structured(course: str, schema: Mapping[str, Any], seed: int) -> str:
+    if "inputs" in schema["properties"]:
+        return json.dumps({"inputs": [f"{seed % 90} {n * 40}\n" for n in range(4)]})
+    if "right" in schema["properties"]:
+        return json.dumps({"why": "It adds.", "right": "AB"[seed % 2]})
+    return _plans(course, schema)
 
 
 def _plans(course: str, schema: Mapping[str, Any]) -> str:
@@ -51,6 +68,7 @@ def _plans(course: str, schema: Mapping[str, Any]) -> str:
     return json.dumps({"plans": plans})
 
 
-def _program(factor: int, offset: int, mark: str) -> str:
-    code = f"# {mark}\na, b = map(int, input().split())\nprint((a + b) * {factor} + {offset})"
+def _program(factor: int, offset: int, mark: str, *, careless: bool = False) -> str:
+    result = f"(a + b) * {factor} + {offset}" + (" if b < 40 else 0" if careless else "")
+    code = f"# {mark}\na, b = map(int, input().split())\nprint({result})"
     return f"Here it is:\n```python\n{code}\n```\n"

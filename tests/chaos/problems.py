@@ -12,9 +12,31 @@ from atlas.policy import Policy
 # in which tasks get them, so that few tasks already use plans, several samples and repair.
 COURSES = ("second", "mended", "first", "garbled", "hopeless")
 
-# One sample after another, until one passes; and all of them, four to a call.
+# One sample after another, until one passes; all of them, four to a call, compared to the last resort; and
+# one after another until two agree.
 CAREFUL = Policy(name="careful", k=3, plans=2, repairs=3, max_tokens=200, analysis_max_tokens=100)
-GENEROUS = Policy(name="generous", k=5, plans=1, repairs=2, stop_after_passing=0, max_tokens=200)
+GENEROUS = Policy(
+    name="generous",
+    k=5,
+    plans=1,
+    repairs=2,
+    stop_after_passing=0,
+    max_tokens=200,
+    inputs=6,
+    distinguish=1,
+    readings=3,
+    selector="calibrated",
+)
+AGREEING = Policy(
+    name="agreeing",
+    k=5,
+    stop_after_passing=0,
+    max_tokens=200,
+    inputs=4,
+    stop_when_agreeing=2,
+    selector="majority",
+)
+POLICIES = (CAREFUL, AGREEING, CAREFUL, GENEROUS)
 
 
 def requests(n: int, seed: int) -> list[SubmitRequest]:
@@ -33,4 +55,4 @@ def _request(index: int, factor: int, offset: int) -> SubmitRequest:
         statement=f"Read two integers. Print their sum times {factor} plus {offset}.",
         examples=examples,
     )
-    return SubmitRequest(problem=problem, policy=GENEROUS if index % 4 == 3 else CAREFUL)
+    return SubmitRequest(problem=problem, policy=POLICIES[index % len(POLICIES)])

@@ -13,7 +13,8 @@ from tests.chaos.request_log import Request, content_key
 from tests.chaos.schedule import MODEL, STACK, Killed
 
 KILL_TAKES_S = 1.0  # until everything that dies of it is dead
-CALLERS = {"planner", "repair", MODEL, STACK}  # whose death ends a model call; that of others must not
+# Whose death ends a model call; that of others must not.
+CALLERS = {"planner", "lens", "repair", MODEL, STACK}
 
 
 @dataclass(frozen=True)

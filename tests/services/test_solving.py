@@ -117,6 +117,6 @@ def test_what_is_missing_is_named() -> None:
     assert missing(POLICIES["A"]) == ()
     assert missing(POLICIES["C"]) == (Part.DIV_SAMPLING, Part.BUDGET_FORCING, Part.LENS)
     assert Part.LENS not in missing(POLICIES["C"], lens_weights="w")
-    assert missing(POLICIES["self-consistency"]) == (Part.OUTPUT_AGREEMENT,)
+    assert missing(POLICIES["self-consistency"]) == ()
     assert Part.PR_COT in POLICIES["D"].needs
     assert Part.PR_COT not in missing(POLICIES["D"])
