@@ -1,9 +1,10 @@
 """More inputs for a problem's programs, to see where they agree: variations of its public examples.
 
 Nothing here knows a right answer. An input is varied within the types it shows: a whole number stays one, a
-list keeps its kind of element, a word its kind of letters. What a statement demands beyond that (a count that
-must fit the line after it) may be broken; programs are compared on what they make of an input, and one that
-every program rejects tells nothing.
+list keeps its kind of element, a word its kind of letters. Two things more are kept where they can be read
+cheaply: a number that counts what follows it keeps doing so (`atlas.counts`), and limits that the statement
+writes down (`atlas.bounds`). Whatever else a statement demands may be broken; programs are compared on what
+they make of an input, and one that every program rejects tells nothing.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from atlas.bounds import within
 from atlas.contracts import Problem
+from atlas.counts import Count, counts, holds, in_every, resized
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?![\w.])")
 WORD = re.compile(r"(?<!\w)[A-Za-z]{2,}(?!\w)")
 TRIES = 20  # for each input wanted: a variation is often one that is there already
-# What makes inputs of a problem: so many at most, by a seed. Others may come beside `mutations`.
-Source = Callable[[Problem, int, int], "list[str]"]
+RESIZE_SHARE = 0.25  # of the variations of a text that counts something: the rest vary what is counted
 
 
 def mutations(problem: Problem, n: int, seed: int) -> list[str]:
@@ -31,15 +33,30 @@ def mutations(problem: Problem, n: int, seed: int) -> list[str]:
     known = {example.input for example in problem.examples}
     origins = sorted(known)
     random_ = random.Random(f"{seed} {problem.kind} {origins!r}")  # noqa: S311 - to be repeated, not guessed
+    allowed = within(problem)
+    counting = {origin: in_every(counts(origin), origins) for origin in origins}
     found: dict[str, None] = {}
     for _ in range(n * TRIES if origins else 0):
         if len(found) == n:
             break
         origin = random_.choice(origins)
-        varied = _function(origin, random_) if problem.kind == "function" else _text(origin, random_)
-        if varied not in known:
+        if problem.kind == "function":
+            varied = _function(origin, random_)
+        else:
+            counted = counting[origin]
+            resize = random_.choice(counted) if counted and random_.random() < RESIZE_SHARE else None
+            varied = resized(origin, resize, random_) if resize else _text(origin, random_)
+            if not all(holds(varied, each) for each in _kept(counted, resize)):
+                continue
+        if varied not in known and allowed(varied):
             found[varied] = None
     return list(found)
+
+
+def _kept(counted: Sequence[Count], resize: Count | None) -> list[Count]:
+    """The counts that must still hold: where lines come or go, only those of the first line stay in place."""
+    moved = resize is not None and resize.of == "lines"
+    return [each for each in counted if each != resize and (each.line == 0 or not moved)]
 
 
 def _function(text: str, random_: random.Random) -> str:
@@ -78,6 +95,8 @@ def _list(values: list[Any], random_: random.Random) -> list[Any]:
     if not changed:
         return changed
     how = random_.choice(("element", "element", "swap", "drop", "repeat"))
+    if len(set(map(type, changed))) > 1:  # a record: each of its places has a meaning and a type of its own
+        how = "element"
     at = random_.randrange(len(changed))
     if how == "swap":
         other = random_.randrange(len(changed))
@@ -132,6 +151,3 @@ def _parts(text: str) -> Iterator[tuple[int, int, bool]]:
     for pattern, number in ((NUMBER, True), (WORD, False)):
         for match in pattern.finditer(text):
             yield match.start(), match.end(), number
-
-
-SOURCES: dict[str, Source] = {"mutation": mutations}

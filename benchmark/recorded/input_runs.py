@@ -11,7 +11,7 @@ from pathlib import Path
 from atlas.contracts import Problem
 from atlas.errors import BadInput
 from atlas.executor import ExecuteRequest, Executor, Run, outputs_that_fit
-from benchmark.generated_inputs import SOURCES
+from atlas.mutations import mutations
 from benchmark.grades import Program
 from benchmark.recorded.completions import sha256
 from benchmark.recorded.executions import (
@@ -24,7 +24,7 @@ from benchmark.recorded.executions import (
 )
 from benchmark.recorded.row_file import RowFile, read_rows
 
-FROM_FILE = "file"
+FROM_FILE, MUTATION = "file", "mutation"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def make_inputs(
     for task, problem in problems.items():
         made = [(FROM_FILE, text) for text in given.get(task, ())]
         if problem.kind in ("stdin", "function"):
-            made += [(origin, text) for origin, make in SOURCES.items() for text in make(problem, n, seed)]
+            made += [(MUTATION, text) for text in mutations(problem, n, seed)]
         for origin, text in made:
             row = GeneratedInput(task=task, sha256=sha256(text), origin=origin, text=text)
             if row.sha256 not in found[task]:

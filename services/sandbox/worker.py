@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 
-from atlas.contracts import Execute, Execution, Verdict
+from atlas.contracts import Execute, Execution, MakeInputs, Probe, Verdict
 from atlas.errors import ExecutorError
 from atlas.events import AnyEvent, ExecutionFinished
 from atlas.executor import Executor
 from atlas.judge import judge
 from atlas.state import TaskState
 from atlas.worker import Context, Handler
-
-TRIES = 3
+from services.sandbox.asking import TRIES
+from services.sandbox.inputs import make_inputs
+from services.sandbox.probes import probe
 
 
 async def execute(executor: Executor, state: TaskState, candidate: str) -> Execution:
@@ -46,6 +47,10 @@ def handler(executor: Executor) -> Handler:
         if isinstance(command, Execute):
             execution = await execute(executor, context.state, command.candidate)
             return [ExecutionFinished(command=command.id, candidate=command.candidate, execution=execution)]
+        if isinstance(command, MakeInputs):
+            return [await make_inputs(executor, context.state, command)]
+        if isinstance(command, Probe):
+            return [await probe(executor, context.state, command)]
         raise TypeError(f"not a sandbox command: {command.kind}")
 
     return handle

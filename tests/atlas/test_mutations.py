@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.contracts import Example, Problem
-from benchmark.generated_inputs import mutations
+from atlas.mutations import mutations
 
 VALUES = st.recursive(
     st.integers(-1000, 1000) | st.text("abxyz", max_size=6) | st.booleans() | st.floats(-9, 9),
@@ -43,11 +43,19 @@ def test_arguments_keep_their_number_and_their_types(arguments: list[Any], seed:
 def test_a_text_keeps_its_shape() -> None:
     made = mutations(problem("3\n1 2 30\nword\n"), 20, 0)
     assert len(made) == 20
-    shape = re.compile(r"\d+\n\d+ \d+ \d+\n[dorw]+\n")
+    shape = re.compile(r"(\d)\n\d+( \d+)*\n[dorw]+\n")
     assert all(shape.fullmatch(text) for text in made)
+    assert all(int(text[0]) == len(text.splitlines()[1].split()) for text in made)
     assert mutations(problem("3\n1 2 30\nword\n"), 20, 1) != made
 
 
 def test_without_examples_or_anything_to_vary_there_are_none() -> None:
     assert mutations(problem(), 5, 0) == []
     assert mutations(problem("\n"), 5, 0) == []
+
+
+def test_a_record_keeps_its_places() -> None:
+    made = mutations(problem('[["English", 88], ["Maths", 97]]', kind="function", entry_point="f"), 30, 0)
+    rows = [row for text in made for row in json.loads(text)]
+    assert len(made) == 30
+    assert all(list(map(type, row)) == [str, int] for row in rows)
