@@ -8,19 +8,35 @@ from typing import Literal
 from pydantic import Field
 
 from atlas.contracts import AnyCommand, Contract, Evidence, Priority, Problem, Usage
-from atlas.events import Entry, TaskCancelled, TaskDecided, TaskFailed
+from atlas.events import (
+    CandidateProbed,
+    Entry,
+    TaskAbstained,
+    TaskCancelled,
+    TaskDecided,
+    TaskFailed,
+)
 from atlas.policy import Part, Policy
 from atlas.state import TaskState, fold
 
-Status = Literal["running", "decided", "failed", "cancelled"]
+Status = Literal["running", "decided", "abstained", "failed", "cancelled"]
 
 
 class SubmitRequest(Contract):
-    """`POST /v1/tasks`. `policy`: a name (`GET /v1/policies`) or a whole one; `seed` overrides its seed."""
+    """`POST /v1/tasks`. `policy`: a name (`GET /v1/policies`) or a whole one.
+
+    `seed` and `abstain_below` override the policy's.
+    """
 
     problem: Problem
     policy: str | Policy = "full"
     seed: int | None = Field(default=None, ge=0, lt=2**31)
+    abstain_below: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="hand back no program where the confidence is lower; 0: always hand one back",
+    )
     priority: Priority = "p1"
     deadline_s: float | None = Field(default=None, gt=0, le=86_400)
 
@@ -38,6 +54,8 @@ class TaskView(Contract):
     """`GET /v1/tasks/{id}`: where a task is, and in the end its one program with the evidence.
 
     `program` is the letter chosen where the problem is multiple choice (evidence basis `majority_vote`).
+    An `abstained` task hands back none: `evidence` is that of the best program, whose confidence is below the
+    policy's `abstain_below`, and `error` says so.
     `seconds` runs from submission to the end (or the last event); `model_s` and `executor_s` are the parts
     of it spent inside llama-server (its own timings) and the sandbox executor.
     """
@@ -138,13 +156,13 @@ def view(task: str, entries: Sequence[Entry], late_tokens: int = 0) -> TaskView:
         usage=state.usage,
         late_tokens=late_tokens,
         model_s=sum(call.server_s for call in state.calls.values()),
-        executor_s=sum(execution.seconds for execution in state.executions.values()),
+        executor_s=_executor_s(state, entries),
         deadline_reached=state.deadline_reached,
         missing=submitted.missing,
         program=program,
         candidate=state.closed.candidate if isinstance(state.closed, TaskDecided) else None,
-        evidence=state.closed.evidence if isinstance(state.closed, TaskDecided) else None,
-        error=state.closed.reason if isinstance(state.closed, TaskFailed) else None,
+        evidence=state.closed.evidence if isinstance(state.closed, (TaskDecided, TaskAbstained)) else None,
+        error=_error(state),
         infrastructure=isinstance(state.closed, TaskFailed) and state.closed.infrastructure,
         failures=tuple(
             CommandFailure(
@@ -163,4 +181,26 @@ def _status(state: TaskState) -> Status:
         return "running"
     if isinstance(state.closed, TaskCancelled):
         return "cancelled"
+    if isinstance(state.closed, TaskAbstained):
+        return "abstained"
     return "decided" if isinstance(state.closed, TaskDecided) else "failed"
+
+
+def _error(state: TaskState) -> str | None:
+    if isinstance(state.closed, TaskAbstained):
+        why = doubt(state.closed.evidence.confidence, state.task.policy.abstain_below)
+        return f"abstained: {why}; ask again with a lower abstain_below, or a larger policy"
+    return state.closed.reason if isinstance(state.closed, TaskFailed) else None
+
+
+def doubt(confidence: float | None, least: float) -> str:
+    """Say why a task abstained: `confidence 0.31 is below 0.50`, with digits enough to tell the two apart."""
+    if confidence is None:  # no task of this version abstains without one
+        return f"no confidence reaches {least:.2f}"
+    digits = next((n for n in range(2, 6) if f"{confidence:.{n}f}" != f"{least:.{n}f}"), 6)
+    return f"confidence {confidence:.{digits}f} is below {least:.{digits}f}"
+
+
+def _executor_s(state: TaskState, entries: Sequence[Entry]) -> float:
+    probing = sum(each.event.seconds for each in entries if isinstance(each.event, CandidateProbed))
+    return probing + sum(execution.seconds for execution in state.executions.values())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from atlas.config import Settings
 
 T = TypeVar("T")
-TROUBLE, USAGE, NO_PROGRAM, NOT_PASSING, INTERRUPTED = 1, 2, 3, 4, 130
+TROUBLE, USAGE, NO_PROGRAM, NOT_PASSING, ABSTAINED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 FILE_WIDTH = 1000
 PATIENCE_S = 10.0  # a person waits: a gateway that is there answers sooner
 

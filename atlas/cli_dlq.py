@@ -53,7 +53,7 @@ def list_letters(
     from rich.text import Text
 
     from atlas.cli_tasks import age
-    from atlas.story import printable
+    from atlas.story_words import printable
 
     settings = settings_of(config)
 

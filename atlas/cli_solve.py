@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from atlas.cli_common import (
+    ABSTAINED,
     NO_PROGRAM,
     NOT_PASSING,
     TROUBLE,
@@ -57,6 +58,16 @@ def solve(
         str | None, typer.Option("--policy", metavar="NAME", help="how much to spend, and where (else full)")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="the policy's seed")] = None,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(
+            "--abstain-below",
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="print no program whose confidence is lower (else the policy's)",
+        ),
+    ] = None,
     deadline: Annotated[
         float | None,
         typer.Option("--deadline", min=0.001, metavar="SECONDS", help="when to take the best there is"),
@@ -77,13 +88,15 @@ def solve(
 
     FILE is a statement in plain text or Markdown, or JSON: a problem, as in {"statement": "..."}, or a
     whole request, as in {"problem": {...}, "policy": "full"}; docs/API.md has all their fields. A terminal
-    shows the stages on standard error, whose last line says what the program passed. If no gateway answers,
-    the stack of the settings is started for this run and stopped after it. Ctrl-C cancels the task.
+    shows the stages on standard error, whose last line says what the program passed, and the probability
+    that it is right. If no gateway answers, the stack of the settings is started for this run and stopped
+    after it. Ctrl-C cancels the task.
 
     Examples:
       atlas solve problem.md > solution.py
       atlas solve problem.md --example 1.in 1.out --example 2.in 2.out
       atlas solve problem.json --policy A --seed 7 --json
+      atlas solve problem.md --abstain-below 0.5
       atlas solve problem.md --function two_sum --starter stub.py --deadline 60
       echo 'Print the sum of two integers read from one line.' | atlas solve -
 
@@ -93,6 +106,7 @@ def solve(
       2    wrong usage or settings
       3    the task ended without a program
       4    a program that is not known to pass every public example
+      5    no program: the best one's confidence is below --abstain-below
       130  interrupted
     """
     from atlas.problem_file import request_of
@@ -104,6 +118,7 @@ def solve(
         starter=starter,
         policy=policy,
         seed=seed,
+        abstain_below=abstain_below,
         deadline_s=deadline,
     )
     view = run(_solved(settings_of(config), request, target))
@@ -114,6 +129,8 @@ def solve(
 
 def exit_code(view: TaskView) -> int:
     """Return what a task's end means to a shell."""
+    if view.status == "abstained":
+        return ABSTAINED
     if view.program is None or view.evidence is None:
         return TROUBLE if view.infrastructure else NO_PROGRAM
     good = ("passed_public_examples", "no_public_examples", "majority_vote")
@@ -127,7 +144,8 @@ def _pairs(files: list[str]) -> list[tuple[Path, Path]]:
 
 
 def _show(view: TaskView, as_json: bool) -> None:
-    from atlas.story import epilogue, escaped
+    from atlas.story import epilogue
+    from atlas.story_words import escaped
 
     if as_json:
         typer.echo(view.model_dump_json())

@@ -91,7 +91,7 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    from atlas.story import printable
+    from atlas.story_words import printable
 
     console = stdout()
     if readiness.state == "absent":

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from atlas.events import Entry
 
 SHORT_ID = 8
-COLOURS = {"running": "cyan", "decided": "green", "failed": "red", "cancelled": "yellow"}
+COLOURS = {
+    "running": "cyan",
+    "decided": "green",
+    "abstained": "yellow",
+    "failed": "red",
+    "cancelled": "yellow",
+}
 
 
 def tasks(
@@ -63,7 +69,7 @@ def journal(
     target: TargetOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Tell the story of a task: plans, calls, candidates, verdicts, repairs, and the decision.
+    """Tell the story of a task: plans, calls, candidates, verdicts, repairs, comparisons, and the decision.
 
     Each step is led by the seconds since the task was submitted. A decided task's program comes last.
 
@@ -120,7 +126,7 @@ class _Told:
             show(self._console, step)
 
     def ended(self, view: TaskView) -> None:
-        from atlas.story import escaped
+        from atlas.story_words import escaped
 
         if view.program is not None:
             self._console.print()
@@ -150,7 +156,8 @@ def _table(views: tuple[TaskView, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from atlas.story import judged, printable, tokens
+    from atlas.story import judged, tokens
+    from atlas.story_words import printable
 
     table = Table("id", "status", "policy", "age", box=None, header_style="bold")
     table.add_column("seconds", justify="right")
@@ -161,7 +168,7 @@ def _table(views: tuple[TaskView, ...]) -> Table:
         if view.candidate is not None and view.evidence is not None:
             outcome = judged(view.candidate, view.evidence)
         else:
-            outcome = printable(view.error or "", 80)
+            outcome = printable((view.error or "").removeprefix("abstained: "), 80)
         table.add_row(
             short[view.id],
             Text(view.status, COLOURS[view.status]),

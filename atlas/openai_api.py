@@ -45,6 +45,9 @@ class AtlasOptions(Contract):
     entry_point: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     starter_code: str = Field(default="", max_length=16_000)
     policy: str | Policy | None = None
+    abstain_below: float | None = Field(
+        default=None, ge=0, le=1, description="refuse where the confidence is lower; else the policy's"
+    )
     deadline_s: float | None = Field(default=None, gt=0, le=86_400)
 
 
@@ -106,11 +109,11 @@ class ChatUsage(Contract):
 
 
 class AnswerMessage(Contract):
-    """The program in one Markdown code block."""
+    """The program in one Markdown code block; `refusal` says why there is none where the task abstained."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
+    content: str | None
+    refusal: str | None = None
 
 
 class ChatChoice(Contract):
@@ -139,6 +142,7 @@ class Delta(Contract):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    refusal: str | None = None
 
 
 class ChunkChoice(Contract):

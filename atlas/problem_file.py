@@ -23,13 +23,14 @@ def request_of(
     starter: Path | None = None,
     policy: str | None = None,
     seed: int | None = None,
+    abstain_below: float | None = None,
     deadline_s: float | None = None,
 ) -> SubmitRequest:
     """Return what to submit for a file (`-`: standard input).
 
-    JSON is a Problem, or an object with `problem` and other fields of SubmitRequest; `policy`, `seed` and
-    `deadline_s` win over its own. `examples` (files of input and output), `function` and `starter` complete
-    a plain statement only.
+    JSON is a Problem, or an object with `problem` and other fields of SubmitRequest; `policy`, `seed`,
+    `abstain_below` and `deadline_s` win over its own. `examples` (files of input and output), `function` and
+    `starter` complete a plain statement only.
 
     Raises:
         BadInput: a file cannot be read, or what it holds is not a problem; says what to mend.
@@ -42,7 +43,7 @@ def request_of(
         raise BadInput(f"{file} is JSON: write the examples, entry_point and starter_code into it")
     elif "problem" not in body:
         body = {"problem": body}
-    chosen = {"policy": policy, "seed": seed, "deadline_s": deadline_s}
+    chosen = {"policy": policy, "seed": seed, "abstain_below": abstain_below, "deadline_s": deadline_s}
     body |= {key: value for key, value in chosen.items() if value is not None}
     try:
         return SubmitRequest.model_validate_json(json.dumps(body))

@@ -11,11 +11,9 @@ is shown as an escape instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from atlas.api import TaskView
+from atlas.api import TaskView, doubt
 from atlas.contracts import (
     AnyCommand,
     Candidate,
@@ -35,14 +33,20 @@ from atlas.contracts import (
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,
+    CandidateProbed,
+    CandidatesClustered,
     CandidateScored,
     CommandFailed,
     CommandsRevoked,
     DeadlineReached,
     Entry,
     ExecutionFinished,
+    InputsMade,
+    InputsWritten,
     ModelCallFinished,
     PlanMade,
+    StatementRead,
+    TaskAbstained,
     TaskCancelled,
     TaskDecided,
     TaskFailed,
@@ -51,10 +55,16 @@ from atlas.events import (
 from atlas.pipeline import decide
 from atlas.policy import Policy
 from atlas.state import TaskState, fold
-
-Tone = Literal["plain", "good", "bad", "faint"]
-Told = tuple[str, Tone, Iterable[str]]  # text, tone, details
-LONGEST_TEXT = 200
+from atlas.story_comparing import (
+    clustered,
+    compared_on,
+    comparing_now,
+    inputs_made,
+    inputs_written,
+    probed,
+    statement_read,
+)
+from atlas.story_words import Told, Tone, count, printable, words
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Story:
                 return _called(event), "faint", ()
             case PlanMade(plans=plans):
                 lines = (f"{n}. {printable(plan.algorithm)}" for n, plan in enumerate(plans, 1))
-                return _count(len(plans), "plan"), "plain", lines
+                return count(len(plans), "plan"), "plain", lines
             case CandidateGenerated(candidate=candidate):
                 return _drawn(self.state, candidate), "plain" if candidate.code else "bad", ()
             case CandidateScored(candidate=name, energy=energy):
@@ -116,32 +126,33 @@ class Story:
                 return f"{name} scored: {printable(value)}", "plain", ()
             case ExecutionFinished(candidate=name, execution=execution):
                 return _executed(name, execution)
+            case InputsWritten(round=number, written=written):
+                return inputs_written(number, written)
+            case InputsMade():
+                return inputs_made(event)
+            case CandidateProbed():
+                return probed(event)
+            case CandidatesClustered():
+                return clustered(event)
+            case StatementRead():
+                return statement_read(event)
             case CommandsRevoked(ids=ids):
                 return f"no longer wanted: {', '.join(ids)}", "faint", ()
             case CommandFailed(command=command, reason=reason, detail=detail):
-                return f"{command} failed ({_words(reason)}): {printable(detail)}", "bad", ()
+                return f"{command} failed ({words(reason)}): {printable(detail)}", "bad", ()
             case DeadlineReached():
                 return "the deadline is reached: what there is must do", "bad", ()
             case TaskDecided(candidate=name, evidence=evidence):
                 tone: Tone = "good" if evidence.basis == "passed_public_examples" else "plain"
                 return f"decided: {judged(name, evidence)}", tone, _reasons(evidence)
+            case TaskAbstained(candidate=name, evidence=evidence):
+                why = doubt(evidence.confidence, self.state.task.policy.abstain_below)
+                return f"abstained: {why}; {judged(name, evidence)}", "bad", _reasons(evidence)
             case TaskFailed(reason=reason):
                 return f"failed: {printable(reason)}", "bad", ()
             case TaskCancelled():
                 return "cancelled", "bad", ()
         return None  # CommandsIssued: what is done then is told when it is done
-
-
-def printable(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a text on one line, cut to `longest` characters, with control characters shown as escapes."""
-    line = " ".join(text.split(None))
-    line = line if len(line) <= longest else line[: longest - 1] + "…"
-    return escaped(line)
-
-
-def escaped(text: str) -> str:
-    """Return a text of any number of lines with what could steer a terminal shown as escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def judged(candidate: str, evidence: Evidence) -> str:
@@ -153,19 +164,33 @@ def judged(candidate: str, evidence: Evidence) -> str:
     if not evidence.public_total:
         return f"{candidate}; there are no public examples"
     if evidence.basis == "not_executed":
-        return f"{candidate}, not run on the {_count(evidence.public_total, 'public example')}"
-    return f"{candidate} passed {evidence.public_passed} of {_count(evidence.public_total, 'public example')}"
+        return f"{candidate}, not run on the {count(evidence.public_total, 'public example')}"
+    return f"{candidate} passed {evidence.public_passed} of {count(evidence.public_total, 'public example')}"
 
 
 def epilogue(view: TaskView) -> str:
     """Say in one line how a task ended, on what evidence and at what cost."""
+    said = [ending(view)]
+    if view.evidence is not None:
+        said += _sure(view.evidence) if view.candidate is not None else compared_on(view.evidence)
+    drawn = f"{count(view.evidence.candidates, 'candidate')}, " if view.evidence is not None else ""
+    return f"{'; '.join(said)}; {drawn}{tokens(view.usage)} tokens, {view.seconds:.1f} s; task {view.id}"
+
+
+def ending(view: TaskView) -> str:
+    """Say how a task ended: how its program stands, or why there is none; its status while it runs."""
     if view.candidate is not None and view.evidence is not None:
-        end = judged(view.candidate, view.evidence)
-        drawn = f"{_count(view.evidence.candidates, 'candidate')}, "
-    else:
-        end = f"{view.status}: {printable(view.error)}" if view.error else view.status
-        drawn = ""
-    return f"{end}; {drawn}{tokens(view.usage)} tokens, {view.seconds:.1f} s; task {view.id}"
+        return judged(view.candidate, view.evidence)
+    if not view.error:
+        return view.status
+    said = printable(view.error)
+    return said if said.startswith(f"{view.status}: ") else f"{view.status}: {said}"
+
+
+def _sure(evidence: Evidence) -> list[str]:
+    """Say how likely the program is right, where that is known, and who agrees with it."""
+    sure = [] if evidence.confidence is None else [f"confidence {evidence.confidence:.2f}"]
+    return [*sure, *compared_on(evidence)]
 
 
 def tokens(usage: Usage) -> str:
@@ -179,13 +204,13 @@ def tokens(usage: Usage) -> str:
 def _submitted(event: TaskSubmitted) -> str:
     policy = event.policy
     asked = event.problem
-    problem = f"{_count(len(asked.examples), 'public example')}"
+    problem = f"{count(len(asked.examples), 'public example')}"
     if asked.kind == "function":
         problem = f"function {asked.entry_point}, {problem}"
     elif asked.kind == "choice":
-        problem = f"a question with {_count(len(asked.choices), 'choice')}"
+        problem = f"a question with {count(len(asked.choices), 'choice')}"
     elif asked.kind == "steps":
-        problem = f"a program of {_count(len(asked.steps), 'step')}"
+        problem = f"a program of {count(len(asked.steps), 'step')}"
     lacks = ", ".join(part.value for part in event.missing)
     without = f"; runs without {lacks}" if lacks else ""
     return (
@@ -195,11 +220,15 @@ def _submitted(event: TaskSubmitted) -> str:
 
 
 def _spending(policy: Policy) -> str:
-    parts = [f"at most {_count(policy.k, 'candidate')}"]
+    parts = [f"at most {count(policy.k, 'candidate')}"]
     if policy.plans:
-        parts.append(_count(policy.plans, "plan"))
+        parts.append(count(policy.plans, "plan"))
     if policy.repairs:
-        parts.append(_count(policy.repairs, "repair"))
+        parts.append(count(policy.repairs, "repair"))
+    if policy.inputs:
+        parts.append(f"compared on {count(policy.inputs, 'input')}")
+    if policy.abstain_below:
+        parts.append(f"silent below confidence {policy.abstain_below:.2f}")
     if policy.thinking_tokens:
         parts.append(f"thinking of {policy.thinking_tokens:,} tokens")
     if policy.token_budget:
@@ -220,7 +249,7 @@ def _called(event: ModelCallFinished) -> str:
 
 def _drawn(state: TaskState, candidate: Candidate) -> str:
     if candidate.origin == "repair":
-        perspective = f" ({_words(candidate.perspective)})" if candidate.perspective else ""
+        perspective = f" ({words(candidate.perspective)})" if candidate.perspective else ""
         what = f"{candidate.id} mends {candidate.parent}{perspective}"
     elif candidate.plan is not None:
         what = f"{candidate.id} drawn after {_plan(state, candidate.plan)}"
@@ -233,24 +262,24 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
         empty = f"; its answer {'names no choice' if is_choice else 'holds no program'}"
     else:
         empty = f"; it chooses {candidate.code}" if is_choice else ""
-    return f"{what}: {_count(candidate.usage.tokens_out, 'token')}{thought}{mean}{empty}"
+    return f"{what}: {count(candidate.usage.tokens_out, 'token')}{thought}{mean}{empty}"
 
 
 def _thought(thinking: Thinking) -> str:
     cut = ", cut" if thinking.cut else ""
-    waits = f", {_count(thinking.waits, 'wait')}" if thinking.waits else ""
+    waits = f", {count(thinking.waits, 'wait')}" if thinking.waits else ""
     return f" ({thinking.tokens:,} of thinking{waits}{cut})"
 
 
 def _executed(name: str, execution: Execution) -> Told:
-    passed, of = execution.passed, _count(len(execution.results), "public example")
+    passed, of = execution.passed, count(len(execution.results), "public example")
     lines = (f"example {n}: {_verdict(result)}" for n, result in enumerate(execution.results, 1))
     tone: Tone = "good" if execution.all_passed else "bad"
     return f"{name} passes {passed} of {of} ({execution.seconds:.1f} s)", tone, lines
 
 
 def _verdict(result: TestResult) -> str:
-    said = _words(result.verdict.value)
+    said = words(result.verdict.value)
     if result.verdict is Verdict.ACCEPTED:
         return said
     last = result.error.strip().rpartition("\n")[2]
@@ -262,12 +291,12 @@ def _verdict(result: TestResult) -> str:
 
 
 def _reasons(evidence: Evidence) -> list[str]:
-    reasons = []
+    reasons = _sure(evidence)
     if evidence.votes:
         cast = sum(evidence.votes.values())
-        reasons.append(f"{cast} of {_count(evidence.candidates, 'candidate')} chose")
+        reasons.append(f"{cast} of {count(evidence.candidates, 'candidate')} chose")
     if evidence.public_total:
-        drawn = _count(evidence.candidates, "candidate")
+        drawn = count(evidence.candidates, "candidate")
         reasons.append(f"{evidence.survivors} of {drawn} passed every public example")
     if isinstance(evidence.energy, Energy):
         reasons.append(f"energy {evidence.energy.value:.3f}")
@@ -281,7 +310,7 @@ def _reasons(evidence: Evidence) -> list[str]:
 def _doing(state: TaskState, command: AnyCommand) -> str:
     match command:
         case MakePlans(n=n):
-            return f"making {_count(n, 'plan')}"
+            return f"making {count(n, 'plan')}"
         case Generate(first=first, n=n, plan=plan):
             last = f" to c{first + n - 1}" if n > 1 else ""
             after = f" after {_plan(state, plan)}" if plan is not None else ""
@@ -289,19 +318,11 @@ def _doing(state: TaskState, command: AnyCommand) -> str:
         case Score(candidate=name):
             return f"scoring {name}"
         case Execute(candidate=name):
-            return f"running {name} on {_count(len(state.task.problem.examples), 'public example')}"
+            return f"running {name} on {count(len(state.task.problem.examples), 'public example')}"
         case Repair(index=index, candidate=name, perspective=perspective):
-            return f"repair {index + 1} of {name} ({_words(perspective)})"
-    return "choosing"
+            return f"repair {index + 1} of {name} ({words(perspective)})"
+    return comparing_now(state, command) or "choosing"
 
 
 def _plan(state: TaskState, index: int) -> str:
     return f"plan {index + 1}: {printable(state.plans[index].algorithm, 60)}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

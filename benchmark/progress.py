@@ -57,7 +57,8 @@ class RunProgress:
         told = f"{record.task}  {record.finished_at - record.started_at:.1f} s  {spent:,} tokens"
         state = "" if self._console.is_terminal else self._state()
         place = f"[{self._finished}/{self._total}]"
-        self._console.print(outcome_line(place, record.outcome, told, record.error, state), soft_wrap=True)
+        problem = "abstained" if record.view and record.view.status == "abstained" else record.error
+        self._console.print(outcome_line(place, record.outcome, told, problem, state), soft_wrap=True)
         self._bar.update(self._task, completed=self._finished, state=self._state())
 
     def _count(self, record: TaskRecord) -> None:

@@ -37,7 +37,9 @@ class TaskResult(Contract):
     to decision, grading not included; `model_s` and `executor_s` are parts of it. `watched` is false where a
     resume found the task done or under way, so that `seconds` may hold time in which nobody worked.
     `public_passed` of `public_total` public examples passed by the program handed in, None where none ended
-    the task or nothing was said. `program_sha256`: of its UTF-8, None where there is no program.
+    the task or nothing was said. `confidence`: the stack's own probability that the program is right, or
+    would have been where it `abstained` (no program, and not passed). `program_sha256`: of its UTF-8, None
+    where there is no program.
     """
 
     task: str
@@ -62,6 +64,8 @@ class TaskResult(Contract):
     public_passed: int | None
     public_total: int | None
     mean_logprob: float | None
+    confidence: float | None = None
+    abstained: bool = False
     program: str | None
     program_sha256: str | None
     journal: Path | None
@@ -318,6 +322,8 @@ def _result(directory: Path, record: TaskRecord) -> TaskResult:
         public_passed=evidence.public_passed if evidence else None,
         public_total=evidence.public_total if evidence else None,
         mean_logprob=evidence.mean_logprob if evidence else None,
+        confidence=evidence.confidence if evidence else None,
+        abstained=view is not None and view.status == "abstained",
         program=program,
         program_sha256=program_sha256(program) if program is not None else None,
         journal=journal if journal and journal.is_file() else None,

@@ -24,7 +24,9 @@ class RunSummary(Contract):
     the time during which at least one task was being worked on, in this session or an earlier one. The three
     shares are of the tasks' own time from submission to decision, grading not included: `overhead_share` is
     what neither llama-server nor the executor accounts for. They are over the `timed` tasks that were watched
-    from beginning to end, and mean little at a concurrency above 1.
+    from beginning to end, and mean little at a concurrency above 1. `abstained` of the n tasks handed back no
+    program, because its confidence was too low: they are not passed. `selective` is passed over the others,
+    null where none abstained.
     """
 
     dataset: str
@@ -49,6 +51,8 @@ class RunSummary(Contract):
     model_share: float | None
     executor_share: float | None
     timed: int
+    abstained: int = 0
+    selective: float | None = None
 
 
 def summarise(store: RunStore, tasks: Iterable[str]) -> RunSummary:
@@ -58,6 +62,7 @@ def summarise(store: RunStore, tasks: Iterable[str]) -> RunSummary:
     views = [record.view for record in graded if record.view]
     usage = sum((view.usage for view in views), Usage())
     passed = sum(record.outcome == "passed" for record in graded)
+    abstained = sum(view.status == "abstained" for view in views)
     timed = [record.view for record in graded if record.view and record.watched]
     solving_s = sum(view.seconds for view in timed)
     model_share = _share(sum(view.model_s for view in timed), solving_s)
@@ -90,6 +95,8 @@ def summarise(store: RunStore, tasks: Iterable[str]) -> RunSummary:
         model_share=model_share,
         executor_share=executor_share,
         timed=len(timed),
+        abstained=abstained,
+        selective=_share(passed, len(graded) - abstained) if abstained else None,
     )
 
 
@@ -120,6 +127,13 @@ def _rows(result: RunSummary) -> Iterable[tuple[str, str]]:
     if result.interval:
         low, high = result.interval
         yield "pass rate, Wilson 95%", f"{result.passed / result.n:.1%}  [{low:.1%}, {high:.1%}]"
+    if result.abstained:
+        answered = result.n - result.abstained
+        rate = f" ({result.selective:.1%})" if result.selective is not None else ""
+        yield (
+            "abstained",
+            f"{result.abstained}; passed of those answered: {result.passed} of {answered}{rate}",
+        )
     yield "errors (no result)", str(result.errors) + ("; the same --run-id retries" if result.errors else "")
     yield (
         "tokens in / cached / out",

@@ -98,6 +98,8 @@ class Solver:
         if view.status == "cancelled" or view.infrastructure:
             return None
         code, note = view.program, "" if view.program is not None else "no program"
+        if view.status == "abstained" and view.error:
+            note = view.error
         if code is not None and len(code) > MAX_CODE_CHARS:
             code, note = None, f"the program is longer than {MAX_CODE_CHARS} characters"
         grade = await self._grader.grade(task, code, self._store.configuration.grader)

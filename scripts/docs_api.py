@@ -105,8 +105,8 @@ EVENTS = """\
 
 `/v1/tasks/{task}/journal` is one `Entry` a line. In `/v1/tasks/{task}/events` each server-sent event has an
 entry as its `data`, the entry's `seq` as its `id` (send the last one seen as `Last-Event-ID` to go on after
-it) and the type of the entry's event as its `event`. The stream ends after `TaskDecided`, `TaskFailed` or
-`TaskCancelled`."""
+it) and the type of the entry's event as its `event`. The stream ends after `TaskDecided`, `TaskAbstained`,
+`TaskFailed` or `TaskCancelled`."""
 
 
 def _tag(route: Schema) -> str:

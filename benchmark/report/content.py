@@ -34,8 +34,9 @@ class ConditionRow(Contract):
     `tokens_per_solved` and `cost_per_solved` divide what all of them took by those that passed. `seconds` is
     the time during which at least one task was worked on, grading included, summed over runs;
     `seconds_per_task` is the mean from submission to decision. Shares are of that time, over the `timed`
-    results that were watched from beginning to end. `joules` and `cost_*` are None where no energy was
-    measured or no price is set.
+    results that were watched from beginning to end. `abstained` of the n results hand in no program, because
+    its confidence was too low, and count as not passed; `selective` leaves them out. `joules` and `cost_*`
+    are None where no energy was measured or no price is set.
     """
 
     label: str
@@ -53,6 +54,8 @@ class ConditionRow(Contract):
     interval: tuple[float, float] | None
     interval_method: str
     errors: int
+    abstained: int = 0
+    selective: Rate | None = Field(default=None, description="of the tasks answered, where some are not")
     tokens_in: int
     tokens_out: int
     tokens_cached: int
@@ -183,6 +186,50 @@ class PlanNote(Contract):
     edge_cases: tuple[str, ...]
 
 
+class InputNote(Contract):
+    """A generated input that programs were run on."""
+
+    text: str
+    origin: str
+
+
+class CellNote(Contract):
+    """What a program gave on one input: `group` counts from 0 for the most common output, None for no output.
+
+    `mark` stands in the cell, `said` is what it stands for.
+    """
+
+    group: int | None
+    mark: str
+    said: str
+
+
+class ProbeRow(Contract):
+    """A program on all inputs, in their order; None where it was not run on one."""
+
+    candidate: str
+    chosen: bool
+    cells: tuple[CellNote | None, ...]
+
+
+class ClusterNote(Contract):
+    """Programs that agree on every input, and the probability that they are right."""
+
+    candidates: tuple[str, ...]
+    probability: float
+    chosen: bool
+
+
+class ComparisonNote(Contract):
+    """How the programs of a task were compared. `reading`: how the model read the statement, or ""."""
+
+    inputs: tuple[InputNote, ...]
+    note: str
+    rows: tuple[ProbeRow, ...]
+    clusters: tuple[ClusterNote, ...]
+    reading: str = ""
+
+
 class AttemptNote(Contract):
     """One task of one run: how it ended, why, and what led there. `note` says what is not shown, and why."""
 
@@ -194,6 +241,7 @@ class AttemptNote(Contract):
     reasons: tuple[str, ...] = ()
     plans: tuple[PlanNote, ...] = ()
     candidates: tuple[CandidateNote, ...] = ()
+    comparison: ComparisonNote | None = None
     story: tuple[str, ...] = ()
     note: str = ""
 

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from atlas.contracts import Contract
-from atlas.story import printable
+from atlas.story_words import printable
 
 WIDTH_IN = 6.2
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -13,9 +13,11 @@ from typing import Literal
 
 from atlas.contracts import Candidate, Energy, Execution, Plan, Verdict
 from atlas.errors import InfrastructureError
-from atlas.events import TaskDecided
+from atlas.events import TaskAbstained, TaskDecided
 from atlas.state import InvalidHistory, TaskState
-from atlas.story import Step, Story, escaped, printable
+from atlas.story import Step, Story
+from atlas.story_words import escaped, printable
+from benchmark.report.comparison import comparison
 from benchmark.report.content import (
     AttemptNote,
     CandidateNote,
@@ -28,7 +30,7 @@ from benchmark.report.words import count, seconds
 from benchmark.results import RunResults, TaskResult, load_journal, load_record, program_sha256
 from benchmark.run_store import GradeSummary, TaskRecord
 
-ENDINGS = ("decided: ", "failed: ", "cancelled")
+ENDINGS = ("decided: ", "abstained: ", "failed: ", "cancelled")
 GradeOf = Callable[[str, str], str]  # (task, sha256 of a program) -> what both checkers say, or ""
 
 
@@ -61,6 +63,7 @@ def tell(attempt: Attempt, grade_of: GradeOf) -> Told:
     record = load_record(attempt.run, attempt.result.task)
     state, steps, note = _state(attempt.result)
     chosen = state.closed.candidate if isinstance(state.closed, TaskDecided) else None
+    best = state.closed.candidate if isinstance(state.closed, TaskAbstained) else chosen
     problem = state.submitted.problem if state.submitted else None
 
     def graded(code: str | None) -> str:
@@ -84,6 +87,7 @@ def tell(attempt: Attempt, grade_of: GradeOf) -> Told:
             reasons=tuple(_reasons(steps)),
             plans=tuple(map(_plan, state.plans)),
             candidates=tuple(candidates),
+            comparison=comparison(state, best),
             story=tuple(_lines(steps)),
             note=note,
         ),
@@ -131,6 +135,8 @@ def _state(result: TaskResult) -> tuple[TaskState, list[Step], str]:
 def _headline(record: TaskRecord) -> str:
     if record.outcome == "error":
         return f"no result: {printable(record.error or 'the machinery failed')}"
+    if record.view and record.view.status == "abstained":
+        return printable(record.view.error or "abstained")
     if record.grade is None:
         return record.outcome
     return f"{record.outcome}: {grade_in_words(record.grade)}"

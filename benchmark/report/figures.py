@@ -17,6 +17,7 @@ from benchmark.statistics import token_curve, wilson_interval
 
 BINS = 5
 LEAST_IN_BIN = 4
+MOST_PANELS = 2
 BASES: dict[Basis, str] = {
     "passed_public_examples": "passes all public examples",
     "best_partial": "fails some of them",
@@ -100,19 +101,51 @@ def _reliability(told: Sequence[Told]) -> list[plots.Reliability]:
         for basis, name in BASES.items()
     ]
     panels = [plots.Reliability(title="public examples", bins=tuple(b for b in by_basis if b[1].n))]
+    confident = [
+        (each.attempt.result.confidence, each.attempt.result.passed)
+        for each in graded
+        if each.attempt.result.confidence is not None and not each.attempt.result.abstained
+    ]
+    if confident:
+        bins = _quantiles(confident, lambda low, high: f"{low:.2f} to {high:.2f}")
+        panels.append(plots.Reliability(title="confidence", bins=bins, note=calibration(confident)))
     energies = [(-each.energy, each.attempt.result.passed) for each in graded if each.energy is not None]
     logprobs = [
         (exp(each.attempt.result.mean_logprob), each.attempt.result.passed)
         for each in graded
         if each.attempt.result.mean_logprob is not None
     ]
-    if energies:
+    if energies and len(panels) < MOST_PANELS:
         bins = _quantiles(energies, lambda low, high: f"{-high:.2f} to {-low:.2f}")
         panels.append(plots.Reliability(title="energy, low is better", bins=bins))
-    if logprobs and len(panels) < 2:
+    if logprobs and len(panels) < MOST_PANELS:
         bins = _quantiles(logprobs, lambda low, high: f"{low:.3f} to {high:.3f}")
         panels.append(plots.Reliability(title="mean token probability", bins=bins))
     return [panel for panel in panels if panel.bins]
+
+
+def calibration(signs: Sequence[tuple[float, bool]]) -> str:
+    """Say how far stated probabilities are from what came of them.
+
+    The Brier score is the mean squared difference. The expected calibration error is over bins of equal mass
+    (Nguyen and O'Connor, 2015): the mean, weighted by size, of how far each bin's mean confidence is from its
+    share of right ones. Both are in [0, 1], 0 is best.
+    """
+    brier = sum((sure - right) ** 2 for sure, right in signs) / len(signs)
+    gaps = [
+        abs(sum(sure for sure, _ in part) - sum(right for _, right in part)) for part in _equal_mass(signs)
+    ]
+    return (
+        f"Confidence, if answered: Brier score {brier:.3f}, calibration error over {BINS} bins of equal "
+        f"mass {sum(gaps) / len(signs):.3f} (n = {len(signs)})"
+    )
+
+
+def _equal_mass(signs: Sequence[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
+    """Cut results into at most five parts of about the same size, the most confident first."""
+    ordered = sorted(signs, key=lambda sign: -sign[0])  # not by outcome: ties must not sort the right first
+    edges = [round(i * len(ordered) / BINS) for i in range(BINS + 1)]
+    return [ordered[low:high] for low, high in itertools.pairwise(edges) if high > low]
 
 
 def _quantiles(

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.report.content import AttemptNote, CandidateNote, PlanNote, TaskSection
+from benchmark.report.content import AttemptNote, CandidateNote, ComparisonNote, PlanNote, TaskSection
 from benchmark.report.words import count
 
 TEXT_BUDGET = 5_500_000  # bytes of text on the page, as HTML; markup and plots come on top
@@ -16,7 +16,7 @@ TEXT_BUDGET = 5_500_000  # bytes of text on the page, as HTML; markup and plots 
 class Cuts:
     """How much of each text is kept, in characters; of lists, how many entries.
 
-    `only_chosen`: of a task's programs only the submitted one, and no plans.
+    `only_chosen`: of a task's programs only the submitted one, no plans, and of comparisons the groups alone.
     """
 
     code: int
@@ -80,10 +80,22 @@ def _cut_attempt(attempt: AttemptNote, cuts: Cuts) -> AttemptNote:
         update={
             "plans": () if cuts.only_chosen else tuple(_cut_plan(plan, cuts) for plan in attempt.plans),
             "candidates": tuple(_cut_candidate(each, cuts) for each in kept),
+            "comparison": _cut_comparison(attempt.comparison, cuts),
             "story": story,
             "note": " ".join(part for part in (attempt.note, note) if part),
         }
     )
+
+
+def _cut_comparison(comparison: ComparisonNote | None, cuts: Cuts) -> ComparisonNote | None:
+    if comparison is None:
+        return None
+    if cuts.only_chosen:
+        return comparison.model_copy(update={"inputs": (), "rows": ()})
+    inputs = tuple(
+        each.model_copy(update={"text": _shortened(each.text, cuts.text)}) for each in comparison.inputs
+    )
+    return comparison.model_copy(update={"inputs": inputs})
 
 
 def _cut_plan(plan: PlanNote, cuts: Cuts) -> PlanNote:

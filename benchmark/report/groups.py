@@ -98,6 +98,8 @@ def condition_row(group: Group) -> ConditionRow:
         interval=all_results.interval,
         interval_method="wilson" if len(group.runs) == 1 else "bootstrap over tasks",
         errors=sum(run.errors for run in group.runs),
+        abstained=sum(each.abstained for each in results),
+        selective=rate(group, lambda each: not each.abstained) if any(e.abstained for e in results) else None,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         tokens_cached=sum(each.tokens_cached for each in results),

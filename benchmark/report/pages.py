@@ -17,7 +17,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from atlas.story import escaped
+from atlas.story_words import escaped
 from benchmark.report import words
 from benchmark.report.content import Report
 

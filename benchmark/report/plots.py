@@ -43,9 +43,13 @@ class Origins(Contract):
 
 
 class Reliability(Contract):
-    """Pass rates by what was known before grading. `bins` are (name, rate) in the order of confidence."""
+    """Pass rates by what was known before grading. `bins` are (name, rate) in the order of confidence.
+
+    `note` goes below the plot.
+    """
 
     title: str
+    note: str = ""
     bins: tuple[tuple[str, Rate], ...]
 
 
@@ -251,13 +255,14 @@ def reliability(panels: Sequence[Reliability]) -> Plot | None:
         for panel in shown
     )
     most = max(len(panel.bins) for panel in shown)
+    notes = "".join(f" {panel.note}." for panel in shown if panel.note)
     return draw(
         "reliability",
         "Reliability of what was known before grading",
         "A sign that can be trusted has its marks far apart: high where it says the program is right, low "
         "where it does not. All conditions together, one result a submission; lines are 95% intervals "
-        "(Wilson), which take results as independent though tasks recur across conditions.",
-        f"Pass rates by sign. {said}.",
+        "(Wilson), which take results as independent though tasks recur across conditions." + notes,
+        f"Pass rates by sign. {said}.{notes}",
         paint,
         height_in=1.1 + 0.52 * most,
         panels=len(shown),

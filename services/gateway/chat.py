@@ -58,6 +58,7 @@ def submission(body: ChatRequest) -> SubmitRequest:
         problem=_problem(body, options),
         policy=_policy(body.model, options) or SubmitRequest.model_fields["policy"].default,
         seed=None if body.seed is None else body.seed % SEEDS,
+        abstain_below=options.abstain_below,
         deadline_s=options.deadline_s,
     )
 
@@ -125,12 +126,12 @@ def _invalid(field: str, message: str) -> RequestValidationError:
 
 
 def completion(view: TaskView, model: str) -> ChatCompletion:
-    """Return a decided task as a completion."""
+    """Return a decided task as a completion, one that abstained as a refusal."""
     return ChatCompletion(
         id=completion_id(view.id),
         created=int(view.submitted_at),
         model=model,
-        choices=(ChatChoice(message=AnswerMessage(content=content(view))),),
+        choices=(ChatChoice(message=AnswerMessage(content=content(view), refusal=refusal(view))),),
         usage=usage_of(view),
         atlas=answer(view),
     )
@@ -141,8 +142,23 @@ def completion_id(task: str) -> str:
     return f"chatcmpl-{task}"
 
 
-def content(view: TaskView) -> str:
-    """Return the program as one Markdown code block; the letter of a choice as a plain line."""
+def answered(view: TaskView) -> bool:
+    """Whether a task that has ended has an answer: a program, a letter, or the refusal to guess."""
+    return view.program is not None or view.status == "abstained"
+
+
+def refusal(view: TaskView) -> str | None:
+    """Return why a task abstained; None where it did not."""
+    return view.error if view.status == "abstained" else None
+
+
+def content(view: TaskView) -> str | None:
+    """Return the program as one Markdown code block; the letter of a choice as a plain line.
+
+    None where the task abstained.
+    """
+    if view.status == "abstained":
+        return None
     if view.evidence is not None and view.evidence.basis == "majority_vote":
         return f"Answer: {view.program}"
     program = (view.program or "").rstrip("\n")

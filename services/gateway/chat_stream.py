@@ -14,9 +14,18 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from atlas.api import TaskView
-from atlas.events import AnyEvent, CandidateGenerated, CandidateScored, Entry, ExecutionFinished, TaskDecided
+from atlas.events import (
+    AnyEvent,
+    CandidateGenerated,
+    CandidateProbed,
+    CandidateScored,
+    Entry,
+    ExecutionFinished,
+    TaskAbstained,
+    TaskDecided,
+)
 from atlas.openai_api import AtlasAnswer, ChatChunk, ChatUsage, ChunkChoice, Delta, Stage
-from services.gateway.chat import answer, completion_id, content, failure, usage_of
+from services.gateway.chat import answer, answered, completion_id, content, failure, refusal, usage_of
 from services.gateway.openai_errors import openai_error
 from services.gateway.stream import follow
 from services.gateway.tasks import Tasks
@@ -95,11 +104,11 @@ async def _chunks(waiting: Waiting, model: str, include_usage: bool) -> AsyncIte
         log.error("%s: its stream breaks off: %s", task, error)
         yield json.dumps(openai_error(503, f"the journal cannot be reached; see GET /v1/tasks/{task} later"))
         return
-    if view.program is None:
+    if not answered(view):
         status, code, message = failure(view)
         yield json.dumps(openai_error(status, message, code=code))
         return
-    yield chunk(ChunkChoice(delta=Delta(content=content(view))))
+    yield chunk(ChunkChoice(delta=Delta(content=content(view), refusal=refusal(view))))
     yield chunk(ChunkChoice(finish_reason="stop"), atlas=answer(view))
     if include_usage:
         yield chunk(usage=usage_of(view))
@@ -130,7 +139,7 @@ def _stage(entry: Entry) -> Stage:
 def _candidate(event: AnyEvent) -> str | None:
     if isinstance(event, CandidateGenerated):
         return event.candidate.id
-    if isinstance(event, (CandidateScored, ExecutionFinished, TaskDecided)):
+    if isinstance(event, (CandidateScored, ExecutionFinished, CandidateProbed, TaskDecided, TaskAbstained)):
         return event.candidate
     return None
 

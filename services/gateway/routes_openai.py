@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from atlas.errors import NotFound
 from atlas.openai_api import PIPELINE, ChatCompletion, ChatRequest, Model, ModelList
-from services.gateway.chat import completion, failure, pipeline_models, submission
+from services.gateway.chat import answered, completion, failure, pipeline_models, submission
 from services.gateway.chat_stream import ChatStream, Waiting
 from services.gateway.disconnects import until_gone
 from services.gateway.openai_errors import DO_NOT_RETRY, openai_error
@@ -29,6 +29,8 @@ async def chat(
     field `atlas` what is going on, then the program comes whole. A task whose client leaves is cancelled,
     unless an `Idempotency-Key` says that the client may come back for it. Errors are in OpenAI's form; 502:
     no candidate was a program, 503: a part of the stack failed, 504: the deadline passed without a program.
+
+    A task that abstained is no error: its message has a `refusal` and no content.
 
     A request for the served model goes to llama-server as it is, and so does the answer come back.
     """
@@ -69,7 +71,7 @@ async def _solved(body: ChatRequest, request: Request, gateway: State, key: str 
         await waiting.leave()
     if ended is None:
         return Response(status_code=CLIENT_GONE)
-    if ended.program is None:
+    if not answered(ended):
         status, code, message = failure(ended)
         return JSONResponse(openai_error(status, message, code=code), status, DO_NOT_RETRY)
     return JSONResponse(completion(ended, body.model).model_dump(mode="json"))

@@ -43,7 +43,7 @@ async def list_tasks(
 
 @router.get("/v1/tasks/{task}", tags=["tasks"])
 async def get(task: str, gateway: Gateway) -> TaskView:
-    """Look at a task; when it is decided, its program and the evidence."""
+    """Look at a task; when it is decided, its program and the evidence; when it abstained, why."""
     return await gateway.tasks.get(task)
 
 

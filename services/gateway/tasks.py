@@ -94,8 +94,8 @@ def begun_by(key: str) -> str:
 def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:
     """Return the part of TaskSubmitted that the caller decides."""
     policy: Policy = named(body.policy) if isinstance(body.policy, str) else body.policy
-    if body.seed is not None:
-        policy = policy.model_copy(update={"seed": body.seed})
+    own = {"seed": body.seed, "abstain_below": body.abstain_below}
+    policy = policy.model_copy(update={name: value for name, value in own.items() if value is not None})
     return {
         "problem": body.problem,
         "policy": policy,

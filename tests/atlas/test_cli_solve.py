@@ -56,10 +56,10 @@ def solve(*arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
 def test_stdout_is_the_program_and_stderr_the_evidence(stack: SmallStack) -> None:
     code, out, err = solve("double.md", *EXAMPLES, "--policy", "A", "--target", stack.url)
     assert (code, out) == (4, RIGHT), "policy A runs nothing: not known to pass"
-    assert err.startswith("c0, not run on the 2 public examples; 1 candidate, ")
+    assert err.startswith("c0, not run on the 2 public examples; confidence 0.")
     code, out, err = solve("double.md", *EXAMPLES, "--target", stack.url)
     assert (code, out) == (0, RIGHT)
-    assert err.startswith("c0 passed 2 of 2 public examples; 1 candidate, ")
+    assert err.startswith("c0 passed 2 of 2 public examples; confidence 0.")
     assert len(err.splitlines()) == 1, "off a terminal no stages are shown"
 
 
@@ -85,6 +85,16 @@ def test_a_program_that_fails_an_example_is_printed_all_the_same(stack: SmallSta
     code, out, err = solve("double.md", *EXAMPLES, "--policy", "resample", "--target", stack.url)
     assert (code, out) == (4, "print(int(input()) * 3)\n")
     assert err.startswith("c0 passed 0 of 2 public examples; ")
+
+
+def test_a_task_that_abstains_prints_no_program_and_has_its_own_exit_code(stack: SmallStack) -> None:
+    code, out, err = solve("double.md", *EXAMPLES, "--abstain-below", "1", "--target", stack.url)
+    assert (code, out) == (5, "")
+    assert err.startswith("abstained: confidence 0.")
+    assert " is below 1.00; ask again with a lower abstain_below, or a larger policy; " in err
+    code, out, _ = solve("double.md", *EXAMPLES, "--abstain-below", "0", "--target", stack.url)
+    assert (code, out) == (0, RIGHT)
+    assert solve("double.md", "--abstain-below", "1.5", "--target", stack.url)[0] == 2
 
 
 def test_a_task_without_a_program(stack: SmallStack) -> None:

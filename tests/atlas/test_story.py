@@ -27,7 +27,8 @@ from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import advance, decide
 from atlas.policy import POLICIES, Policy
 from atlas.state import TaskState
-from atlas.story import Step, Story, epilogue, judged, printable
+from atlas.story import Step, Story, epilogue, judged
+from atlas.story_words import printable
 from atlas.thinking import USUAL_TAGS
 from tests.atlas.histories import answer, picking, submission, submissions
 from tests.support.in_memory import solve
@@ -102,7 +103,8 @@ async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
         "decided: r1 passed 2 of 2 public examples",
     ]
     assert steps[-1].tone == "good"
-    assert steps[-1].details == (
+    assert steps[-1].details[0].startswith("confidence 0.")
+    assert steps[-1].details[1:] == (
         "1 of 7 candidates passed every public example",
         "mean logprob -0.10",
         "isolation: fake",
@@ -225,8 +227,11 @@ async def test_the_epilogue_sums_up() -> None:
     journal = entries(await repaired())
     ended = view("abc", journal)
     spent = ended.usage.tokens_in + ended.usage.tokens_out
+    sure = ended.evidence.confidence if ended.evidence else None
+    assert sure is not None
     assert epilogue(ended) == (
-        f"r1 passed 2 of 2 public examples; 7 candidates, {spent:,} tokens, {ended.seconds:.1f} s; task abc"
+        f"r1 passed 2 of 2 public examples; confidence {sure:.2f}; 7 candidates, {spent:,} tokens, "
+        f"{ended.seconds:.1f} s; task abc"
     )
     failed = view("abc", [*entries([submission(Policy(name="p"))])]).model_copy(
         update={"status": "failed", "error": "no program"}

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from atlas.api import view
 from atlas.contracts import (
+    Agreement,
     Candidate,
+    CandidateCluster,
     Energy,
     Evidence,
     Example,
@@ -25,17 +27,25 @@ from atlas.contracts import (
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,
+    CandidateProbed,
+    CandidatesClustered,
     CandidateScored,
     Choice,
     CommandsIssued,
     Entry,
     ExecutionFinished,
+    InputsMade,
+    InputsWritten,
     ModelCallFinished,
     Pins,
     PlanMade,
+    StatementRead,
+    TaskAbstained,
     TaskDecided,
     TaskSubmitted,
 )
+from atlas.executor import RunStatus
+from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.policy import POLICIES, Policy
 from benchmark.run_store import Configuration, GradeSummary, RunStore, TaskMeta, TaskRecord
 
@@ -74,6 +84,7 @@ def make_run(
     journals: bool = True,
     errors: Sequence[int] = (),
     energies: bool = False,
+    compared: bool = False,
     asked: int = 0,
     described: bool = True,
 ) -> Path:
@@ -130,7 +141,9 @@ def make_run(
                 code=code,
                 statement=statement,
                 energies=energies,
+                compared=compared,
             )
+            passed = passed and not isinstance(entries[-1].event, TaskAbstained)
             text = "".join(entry.model_dump_json() + "\n" for entry in entries)
             store.save(
                 TaskRecord(
@@ -235,7 +248,44 @@ class Journal:
         )
         self.add(ExecutionFinished(command=f"execute:{made.id}", candidate=made.id, execution=done), 0.1)
 
-    def decide(self, drawn: Sequence[Candidate], right: bool, energies: bool) -> None:
+    def compare(self, drawn: Sequence[Candidate]) -> None:
+        """Programs on eight inputs: two kinds of output, a hostile one, a timeout, the model's word."""
+        self.issue("write:0")
+        self.add(InputsWritten(command="write:0", round=0, written=WrittenInputs(texts=("1\n1\n",))))
+        self.issue("inputs:0")
+        texts = ("1\n1\n", "2\n1 2\n", HOSTILE, *(f"{n}\n{'7 ' * n}\n" for n in range(3, 8)))
+        inputs = tuple(GeneratedInput(text=text, origin="model") for text in texts)
+        self.add(
+            InputsMade(command="inputs:0", round=0, inputs=inputs, validation="checked", refused=3),
+            after=0.2,
+        )
+        for place, each in enumerate(drawn):
+            self.issue(f"probe:0:{each.id}")
+            runs = [ProbedRun(status=RunStatus.OK, output=str(n + place % 2)) for n in range(len(inputs))]
+            runs[2] = ProbedRun(status=RunStatus.OK, output=HOSTILE)
+            runs[-1] = ProbedRun(status=RunStatus.TIME_LIMIT)
+            probe = CandidateProbed(
+                command=f"probe:0:{each.id}",
+                round=0,
+                candidate=each.id,
+                runs=tuple(runs),
+                isolation="namespaces",
+                seconds=0.2,
+            )
+            self.add(probe, after=0.2)
+        sides = [side for side in (drawn[::2], drawn[1::2]) if side]
+        clusters = tuple(
+            CandidateCluster(candidates=tuple(each.id for each in side), probability=0.6 / (n + 1))
+            for n, side in enumerate(sides)
+        )
+        self.issue("cluster")
+        self.add(CandidatesClustered(command="cluster", clusters=clusters, inputs=8, agreeing=len(sides[0])))
+        if len(sides) == 2:
+            self.issue("read")
+            between = (drawn[0].id, drawn[1].id)
+            self.add(StatementRead(command="read", between=between, input=HOSTILE, votes=(2, 1)))
+
+    def decide(self, drawn: Sequence[Candidate], right: bool, energies: bool, compared: bool = False) -> None:
         self.issue("select")
         ran, chosen = self.policy.execute, drawn[-1]
         basis = ("passed_public_examples" if right else "best_partial") if ran else "not_executed"
@@ -248,8 +298,13 @@ class Journal:
             survivors=int(right and ran),
             energy=energy if energies else Unavailable(reason="-"),
             mean_logprob=chosen.logprob.mean if chosen.logprob else None,
+            confidence=round(self.rolls.uniform(0.2, 0.9), 2) if compared else None,
+            agreement=Agreement(comparison="compared", inputs=8, clusters=(1,)) if compared else None,
         )
-        self.add(TaskDecided(command="select", candidate=chosen.id, evidence=evidence), 0.01)
+        if evidence.confidence is not None and evidence.confidence < self.policy.abstain_below:
+            self.add(TaskAbstained(command="select", candidate=chosen.id, evidence=evidence), 0.01)
+        else:
+            self.add(TaskDecided(command="select", candidate=chosen.id, evidence=evidence), 0.01)
 
     def entries(self, clock: float) -> list[Entry]:
         found = []
@@ -269,6 +324,7 @@ def journal(
     code: Code,
     statement: str,
     energies: bool,
+    compared: bool = False,
 ) -> list[Entry]:
     """Return a whole journal: plans and samples as the policy says, a repair where it can and none passes."""
     told = Journal(policy, name, code)
@@ -301,5 +357,7 @@ def journal(
         right = passed
         told.execute(made, right)
         drawn.append(made)
-    told.decide(drawn, right, energies)
+    if compared:
+        told.compare(drawn)
+    told.decide(drawn, right, energies, compared)
     return told.entries(clock)

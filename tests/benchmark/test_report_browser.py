@@ -23,7 +23,10 @@ MODEL = "<img src=//evil.invalid/m onerror=alert(2)>"
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     more = {"code": lambda *_: HOSTILE, "statement": HOSTILE, "model": MODEL}
-    runs = [make_run(root / name, POLICIES[name], 8, errors=(1,), **more) for name in ("A", "D")]
+    runs = [
+        make_run(root / name, POLICIES[name], 8, errors=(1,), compared=name == "D", **more)
+        for name in ("A", "D")
+    ]
     assert main([*map(str, runs), "--out", str(root)]) == 0
     return root / "report.html"
 
@@ -47,6 +50,19 @@ def test_it_opens_without_a_complaint_a_request_or_anything_alive(file: Path, pa
     light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     shown = page.evaluate("document.images[0].currentSrc === document.images[0].src")
     assert light == shown == (not dark)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_cells_of_a_comparison_can_be_told_apart_with_and_without_eyes(
+    file: Path, page: Page, dark: bool
+) -> None:
+    page.open(file, dark=dark)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    cells = "[...document.querySelectorAll('table.matrix td.cell')]"
+    assert page.evaluate(f"{cells}.length") > 0
+    assert page.evaluate(f"{cells}.every((each) => each.querySelector('.hidden').textContent.length > 4)")
+    colours = "new Set(%s.map((each) => getComputedStyle(each).backgroundColor)).size"
+    assert page.evaluate(colours % cells) >= 3
 
 
 def test_tasks_can_be_filtered_and_tables_sorted(file: Path, page: Page) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.policy import POLICIES
-from atlas.story import escaped
+from atlas.story_words import escaped
 from benchmark.report import plots
 from benchmark.report.content import PairRow, Report
 from benchmark.report.drawing import draw

@@ -186,6 +186,22 @@ def test_no_program_and_too_long_a_program_are_failures(
     assert grade.note == ("no program" if program is None else "the program is longer than 64000 characters")
 
 
+def test_a_task_that_abstained_is_not_passed_and_no_error(
+    options: Options, scripted: ScriptedGateway
+) -> None:
+    doubt = "abstained: confidence 0.31 is below 0.50; ask again with a lower abstain_below"
+    scripted.script["three"] = [ended(None, status="abstained", error=doubt)]
+    log = io.StringIO()
+    result = run(options, scripted, log=log)
+    assert (result.n, result.passed, result.errors) == (4, 2, 0)
+    assert (result.abstained, result.selective) == (1, pytest.approx(2 / 3, abs=1e-4))
+    record = stored(options, "three")
+    assert (record.outcome, record.error) == ("failed", None)
+    assert record.grade
+    assert record.grade.note == doubt
+    assert "three" in next(line for line in log.getvalue().splitlines() if "  abstained" in line)
+
+
 def test_only_errors_make_no_interval(options: Options, scripted: ScriptedGateway) -> None:
     scripted.script = {name: [INFRASTRUCTURE["cancelled"]] for name in ("one", "two", "three", "four")}
     result = run(options, scripted)

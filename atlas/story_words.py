@@ -1,0 +1,32 @@
+"""Words that stories of tasks are made of: texts made safe to show, counts, names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+Tone = Literal["plain", "good", "bad", "faint"]
+Told = tuple[str, Tone, Iterable[str]]  # text, tone, details
+LONGEST_TEXT = 200
+
+
+def printable(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a text on one line, cut to `longest` characters, with control characters shown as escapes."""
+    line = " ".join(text.split(None))
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return escaped(line)
+
+
+def escaped(text: str) -> str:
+    """Return a text of any number of lines with what could steer a terminal shown as escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def words(name: str) -> str:
+    """Return a name of the contracts as people write it."""
+    return name.replace("_", " ")
+
+
+def count(n: int, what: str) -> str:
+    """Return `1 input`, `2 inputs`: for words whose plural is an s."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
