@@ -1,4 +1,4 @@
-"""Lens service: `uvicorn services.lens.app:app`. Needs REDIS_URL."""
+"""Lens service: `uvicorn services.lens.app:app`. Needs REDIS_URL and LLAMA_URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atlas.service import Runtime, create_service
 from atlas.worker import Worker
 from services.lens.energy import score
 from services.lens.routes import router
-from services.lens.worker import handle
+from services.lens.worker import handler
 
 
 class ScoreRequest(Contract):
@@ -23,7 +23,10 @@ class ScoreRequest(Contract):
 
 
 async def _setup(_: FastAPI, runtime: Runtime) -> None:
-    worker = Worker("lens", await runtime.journal(), handle, concurrency=2)
+    slots = runtime.settings.slots
+    # Choosing takes no time, and is not to wait behind those that write inputs, one for each slot at most.
+    handle = handler(runtime.model_server())
+    worker = Worker("lens", await runtime.journal(), handle, concurrency=slots + 1)
     runtime.background("worker", worker.run)
 
 

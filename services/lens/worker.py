@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from atlas.contracts import Score, Select
+from atlas.contracts import ClusterCandidates, ReadStatement, Score, Select, WriteInputs
 from atlas.events import AnyEvent, CandidateScored
-from atlas.worker import Context
+from atlas.llama import ModelServer
+from atlas.worker import Context, Handler
+from services.lens.clustering import cluster
 from services.lens.energy import score
+from services.lens.read_statement import read_statement
 from services.lens.selection import select
+from services.lens.write_inputs import write_inputs
 
 
-async def handle(context: Context) -> list[AnyEvent]:
-    """Score a candidate or choose the one program."""
-    command, state = context.command, context.state
-    if isinstance(command, Score):
-        energy = score(state.task.pins.model)
-        return [CandidateScored(command=command.id, candidate=command.candidate, energy=energy)]
-    if isinstance(command, Select):
-        return [select(state, command.id)]
-    raise TypeError(f"not a lens command: {command.kind}")
+def handler(server: ModelServer) -> Handler:
+    """Return the lens's handler over a model server."""
+
+    async def handle(context: Context) -> list[AnyEvent]:
+        command, state = context.command, context.state
+        if isinstance(command, Score):
+            energy = score(state.task.pins.model)
+            return [CandidateScored(command=command.id, candidate=command.candidate, energy=energy)]
+        if isinstance(command, WriteInputs):
+            return [await write_inputs(context, server, command)]
+        if isinstance(command, ClusterCandidates):
+            return [cluster(state, command.id)]
+        if isinstance(command, ReadStatement):
+            return [await read_statement(context, server, command)]
+        if isinstance(command, Select):
+            return [select(state, command.id)]
+        raise TypeError(f"not a lens command: {command.kind}")
+
+    return handle

@@ -25,14 +25,16 @@ from atlas.contracts import (
 )
 from atlas.errors import BadInput
 from atlas.events import CandidateGenerated, ExecutionFinished, Pins, TaskDecided, TaskSubmitted
+from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import advance
 from atlas.policy import Policy
 from atlas.state import TaskState
 from atlas.worker import direct
 from services.lens.energy import score
 from services.lens.selection import select
-from services.lens.worker import handle
+from services.lens.worker import handler
 
+NO_MODEL = FakeModelServer(lambda _: "")
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
 NOT_SCORED = Unavailable(reason="not scored")
 SUBMITTED = TaskSubmitted(
@@ -177,15 +179,15 @@ def test_there_is_no_score_without_weights_and_it_says_why() -> None:
 
 async def test_commands_become_their_events() -> None:
     context = direct(SUBMITTED, Score(id="score:c0", candidate="c0"))
-    (event,) = await handle(context)
+    (event,) = await handler(NO_MODEL)(context)
     assert (event.type, event.command) == ("CandidateScored", "score:c0")
     context = direct(SUBMITTED, Select(id="select"))
     context.state = state((candidate(0), 3))
-    (event,) = await handle(context)
+    (event,) = await handler(NO_MODEL)(context)
     assert isinstance(event, TaskDecided)
     assert (event.command, event.candidate) == ("select", "c0")
     with pytest.raises(TypeError, match="generate"):
-        await handle(direct(SUBMITTED, Generate(id="generate:0", first=0)))
+        await handler(NO_MODEL)(direct(SUBMITTED, Generate(id="generate:0", first=0)))
 
 
 def test_events_are_what_the_fold_takes() -> None:

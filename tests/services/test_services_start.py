@@ -14,7 +14,7 @@ import pytest
 NEEDS = {
     "gateway": ("REDIS_URL", "LLAMA_URL"),
     "planner": ("REDIS_URL", "LLAMA_URL"),
-    "lens": ("REDIS_URL",),
+    "lens": ("REDIS_URL", "LLAMA_URL"),
     "sandbox": ("REDIS_URL", "EXECUTOR_URL"),
     "repair": ("REDIS_URL",),
 }

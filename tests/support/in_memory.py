@@ -12,7 +12,7 @@ from atlas.llama import ModelServer
 from atlas.pipeline import advance, decide
 from atlas.state import TaskState
 from atlas.worker import Context, Worker
-from services.lens.worker import handle as lens
+from services.lens.worker import handler as lens
 from services.planner.worker import handler as planner
 from services.repair.worker import handler as repair
 from services.sandbox.worker import handler as sandbox
@@ -24,7 +24,7 @@ async def solve(
     """Carry out what the brain wants, one command after the other, until the task has ended."""
     handlers = {
         "planner": planner(server, slots=4),
-        "lens": lens,
+        "lens": lens(server),
         "sandbox": sandbox(executor),
         "repair": repair(server),
     }

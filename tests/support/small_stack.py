@@ -21,7 +21,7 @@ from atlas.llama_fake import FakeModelServer
 from atlas.redis_client import connect
 from atlas.worker import Worker
 from services.gateway.app import create
-from services.lens.worker import handle as lens
+from services.lens.worker import handler as lens
 from services.planner.worker import handler as planner
 from services.repair.worker import handler as repair
 from services.sandbox.worker import handler as sandbox
@@ -80,7 +80,7 @@ async def _serve(settings: Settings, model: FakeModelServer, workers: bool, read
         journal = Journal(redis)
         handlers = {
             "planner": planner(model, slots=2),
-            "lens": lens,
+            "lens": lens(model),
             "sandbox": sandbox(FakeExecutor(doubling)),
             "repair": repair(model),
         }
