@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -17,6 +18,10 @@ from atlas import models
 from atlas.config import Settings
 from atlas.embedded import llama_server, redis_server
 from tests.support import native_llama as native_builds
+
+# A busy machine is no failure: properties are about results.
+hypothesis.settings.register_profile("atlas", deadline=None)
+hypothesis.settings.load_profile("atlas")
 
 REPO = Path(__file__).parents[1]
 SMOL = "smollm2-135m"

@@ -197,7 +197,7 @@ def test_every_history_can_be_told(data: st.DataObject, submitted: TaskSubmitted
     for line in [line for step in steps for line in (step.text, *step.details)]:
         assert line.isprintable()
     scores = {step.text for step in steps if " scored: " in step.text}
-    assert scores <= {f"c{n} scored: {e}" for n in range(4) for e in SCORES} | {
+    assert scores <= {f"c{n} scored: {e}" for n in range(6) for e in SCORES} | {
         f"r{n} scored: {e}" for n in range(2) for e in SCORES
     }
     revoked = [event.ids for event in events if isinstance(event, CommandsRevoked)]
