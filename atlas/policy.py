@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from atlas.errors import NotFound
 
@@ -77,16 +77,21 @@ class Policy(BaseModel):
     waits: int = Field(default=0, ge=0, le=3, description="per candidate")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Policy:
-        if self.inputs and not self.execute:
+    @field_validator("inputs")
+    @classmethod
+    def _are_run(cls, inputs: int, info: ValidationInfo) -> int:
+        if inputs and not info.data.get("execute", True):
             raise ValueError("'inputs' need 'execute': programs are compared by what they give when run")
-        for name in ("distinguish", "readings", "stop_when_agreeing"):
-            if getattr(self, name) and not self.inputs:
-                raise ValueError(f"'{name}' needs 'inputs': programs are compared on them")
-        if self.stop_when_agreeing == 1:
+        return inputs
+
+    @field_validator("distinguish", "readings", "stop_when_agreeing")
+    @classmethod
+    def _have_inputs(cls, value: int, info: ValidationInfo) -> int:
+        if value and not info.data.get("inputs", 1):
+            raise ValueError(f"'{info.field_name}' needs 'inputs': programs are compared on them")
+        if info.field_name == "stop_when_agreeing" and value == 1:
             raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
-        return self
+        return value
 
     @property
     def needs(self) -> tuple[Part, ...]:

@@ -3,14 +3,18 @@
     python -m benchmark.deep_pool --dataset bundled --k 16
     python -m benchmark.replay data/pools/bundled-k16-s0 --policy mine.toml     # any shallower policy
 
-The pool is a run directory (`benchmark.run_store`) whose policy draws k plain samples and stops at nothing,
-with `inputs.jsonl` and `executions.jsonl` beside: what each distinct program made of inputs that nobody knows
-an answer to. Every step is taken up where a kill left it.
+The pool is a run directory (`benchmark.run_store`) whose policy draws k plain samples, stops at nothing and
+compares on generated inputs what passes the public examples. Every model call goes through a sample pool
+(`pool/` in it, or --samples): what was drawn once is not drawn again, by whatever policy of the same model.
+`benchmark.pack_pool` carries the samples to another machine. With --mutations, `inputs.jsonl` and
+`executions.jsonl` are beside: what every program, also one that fails its examples, made of inputs that
+nobody knows an answer to. Every step is taken up where a kill left it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -26,6 +30,7 @@ from atlas.config import Settings, load
 from atlas.contracts import Contract
 from atlas.embedded.own_stack import reach
 from atlas.errors import BadInput, Conflict
+from atlas.policy import INPUTS, Policy
 from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.conditions import Variant
 from benchmark.datasets.selection import Loaded, Selection, add_options, from_options
@@ -33,11 +38,15 @@ from benchmark.datasets.selection import load as load_tasks
 from benchmark.drawn import programs
 from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, configuration, measure
+from benchmark.pooled_stack import Pooled, pooled_stack
 from benchmark.progress import RunProgress
+from benchmark.recorded.completions import sha256
 from benchmark.recorded.input_runs import Work, left_to_run, make_inputs, read_given, run_all
 from benchmark.recorded.own_executor import own_executor
+from benchmark.recorded.pool import FrozenPool, SamplePool
+from benchmark.recorded.recording import Recording, read_recording, save_recording
 from benchmark.results import load_run
-from benchmark.run_store import RunStore
+from benchmark.run_store import RunStore, content_sha256
 from benchmark.scoring.grader import Grader
 from benchmark.scoring.private_directory import PrivateDirectory
 
@@ -45,7 +54,10 @@ EXAMPLES = """examples:
   python -m benchmark.deep_pool                                     16 samples of each bundled task
   python -m benchmark.deep_pool --dataset data/lcb/test6.jsonl --limit 20 --k 8
   python -m benchmark.deep_pool --model qwen2.5-coder-1.5b --pool data/pools/deep-1.5b
-  python -m benchmark.deep_pool --inputs 0 --inputs-file mine.jsonl   lines {"task": ..., "input": ...}
+  python -m benchmark.deep_pool --inputs 0 --pool data/pools/plain    samples alone, programs not compared
+  python -m benchmark.deep_pool --samples data/pools/plain/pool       the same samples, programs compared
+  python -m benchmark.deep_pool --frozen                              no model: from recorded samples alone
+  python -m benchmark.deep_pool --inputs-file mine.jsonl              lines {"task": ..., "input": ...}
   python -m benchmark.deep_pool --json | tail -n 1 | jq .runs
 
 exit codes: 0 the pool is whole; 3 some tasks ended in 'error' (the same command retries just those);
@@ -53,7 +65,11 @@ exit codes: 0 the pool is whole; 3 some tasks ended in 'error' (the same command
 
 
 class DeepPool(Contract):
-    """What a pool holds, as the last line of JSON says it. `runs` were made now, on generated inputs."""
+    """What a pool holds, as the last line of JSON says it.
+
+    `drawn` samples were drawn now, `recorded` were there already (None of both through another gateway);
+    `runs` were made now, on the `inputs` of --mutations and --inputs-file.
+    """
 
     pool: str
     tasks: int
@@ -62,6 +78,8 @@ class DeepPool(Contract):
     programs: int
     inputs: int
     runs: int
+    drawn: int | None
+    recorded: int | None
     seconds: float
 
 
@@ -75,18 +93,20 @@ async def record(
     """
     began = time.monotonic()
     if options.model is not None:
-        settings = settings.model_copy(update={"model": options.model})
+        settings = settings.model_copy(update={"model": options.model, "model_path": None})
     loaded = load_tasks(selection, settings.data_dir)
     problems = {task.id: task.problem for task in loaded.tasks}
     given = read_given(options.inputs_file, problems) if options.inputs_file else {}
     variant = deep(options)
     directory = (options.pool or settings.data_dir / "pools" / _name(selection, options)).absolute()
     asked = configuration(loaded, variant.name, options.seed)
+    drawn = recorded = None
     with RunStore(directory, asked, loaded.sources, loaded.excluded) as store:
         if store.unfinished(loaded.tasks):
-            await _draw(store, loaded, variant, options, settings, console)
+            pool = await _draw(store, loaded, variant, options, settings, console)
+            drawn, recorded = (pool.drawn, pool.recorded) if pool else (None, None)
         found = programs(load_run(directory))
-        inputs = make_inputs(directory, problems, options.inputs, options.seed, given)
+        inputs = make_inputs(directory, problems, options.mutations, options.seed, given)
         work = left_to_run(directory, found, problems, inputs)
         runs = await _run(directory, work, settings, console) if work else 0
         records = [store.records[task.id] for task in loaded.tasks if task.id in store.records]
@@ -98,13 +118,18 @@ async def record(
         programs=len(found),
         inputs=sum(map(len, inputs.values())),
         runs=runs,
+        drawn=drawn,
+        recorded=recorded,
         seconds=round(time.monotonic() - began, 3),
     )
 
 
 def deep(options: argparse.Namespace) -> Variant:
-    """Return the condition that is recorded: k plain samples, all executed, whatever becomes of them."""
+    """Return the condition that is recorded: k plain samples, all executed, the survivors compared."""
     changes = {"k": options.k, "plans": 0, "repairs": 0, "stop_after_passing": 0, "token_budget": 0}
+    if options.inputs:
+        further = {"distinguish": options.distinguish, "readings": options.readings}
+        changes |= {"inputs": options.inputs, **further}
     drawn = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     changes |= {name: value for name, value in drawn.items() if value is not None}
     return Variant(name=f"deep-{options.k}", policy="no-plan", changes=changes)
@@ -117,18 +142,53 @@ async def _draw(
     options: argparse.Namespace,
     settings: Settings,
     console: Console,
-) -> None:
+) -> SamplePool | FrozenPool | None:
     async with AsyncExitStack() as held:
-        stack = await held.enter_async_context(reach(settings, console, target=options.target))
+        pooled: Pooled | None = None
+        if options.target is None:
+            samples = options.samples.absolute() if options.samples else None
+            pooled = await held.enter_async_context(
+                pooled_stack(settings, store.directory, console, samples=samples, frozen=options.frozen)
+            )
+            stack = pooled.stack
+        else:
+            stack = await held.enter_async_context(reach(settings, console, target=options.target))
         serves = (await stack.gateway.model_facts()).model
         if options.model not in (None, serves):
             raise Conflict(f"the gateway at {stack.gateway.url} serves {serves}, not {options.model}")
+        if pooled is not None:
+            policy = variant.policy_among(await stack.gateway.policies(), options.seed)
+            _same_recording(pooled, loaded, policy, serves)
         grader = await held.enter_async_context(Grader(isolation=settings.sandbox_isolation))
         done = [record for record in store.records.values() if record.outcome != "error"]
         progress = held.enter_context(RunProgress(console, len(loaded.tasks), done))
         remote = elsewhere(options.target)
         bench = Bench(stack, grader, console, settings, options.concurrency, remote)
         await measure(store, loaded.tasks, variant, bench, progress)
+        return pooled.pool if pooled else None
+
+
+def _same_recording(pooled: Pooled, loaded: Loaded, policy: Policy, model: str) -> None:
+    """Note what the samples are drawn from, or see that those there are of the same.
+
+    Raises:
+        Conflict: they are not.
+    """
+    directory, known = pooled.pool.directory, read_recording(pooled.pool.directory)
+    sha256_of_model = pooled.model.sha256 if pooled.model else known.model_sha256 if known else ""
+    recording = Recording(
+        dataset=loaded.selection.label,
+        dataset_sha256=content_sha256(loaded.tasks),
+        ids_sha256=sha256(json.dumps(sorted(task.id for task in loaded.tasks))),
+        tasks=len(loaded.tasks),
+        model=model,
+        model_sha256=sha256_of_model,
+        k=policy.k,
+        seed=policy.seed,
+        temperature=policy.temperature,
+        max_tokens=policy.max_tokens,
+    )
+    save_recording(directory, recording)
 
 
 async def _run(directory: Path, work: Sequence[Work], settings: Settings, console: Console) -> int:
@@ -144,7 +204,8 @@ async def _run(directory: Path, work: Sequence[Work], settings: Settings, consol
 
 def _name(selection: Selection, options: argparse.Namespace) -> str:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", selection.label)[:60].strip("-_") or "pool"
-    return f"{stem}-k{options.k}-s{options.seed}" + (f"-{options.model}" if options.model else "")
+    inputs = "" if options.inputs == INPUTS else f"-i{options.inputs}"
+    return f"{stem}-k{options.k}-s{options.seed}{inputs}" + (f"-{options.model}" if options.model else "")
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
@@ -162,23 +223,26 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
     add("--seed", type=whole(0, 2**31 - 1), default=0, metavar="S", help="of samples and inputs [0]")
     add("--temperature", type=float, metavar="T", help="of samples [the policies' own, 0.7]")
     add("--max-tokens", type=whole(16, 65_536), metavar="N", help="of a sample [the policies' own, 1024]")
-    add(
-        "--inputs",
-        type=whole(0, 1000),
-        default=10,
-        metavar="N",
-        help="variations of each task's examples [10]",
-    )
-    add("--inputs-file", type=Path, metavar="FILE", help="further inputs of your own, JSON lines")
+    told = "generated inputs to compare what passes the examples on, 0: none"
+    add("--inputs", type=whole(0, 64), default=INPUTS, metavar="N", help=f"{told} [{INPUTS}]")
+    add("--distinguish", type=whole(0, 4), default=1, metavar="N", help="rounds of distinguishing inputs [1]")
+    add("--readings", type=whole(0, 16), default=3, metavar="N", help="votes on the statement's meaning [3]")
+    told = "run every program on so many variations of its task's examples as well [0]"
+    add("--mutations", type=whole(0, 1000), default=0, metavar="N", help=told)
+    add("--inputs-file", type=Path, metavar="FILE", help="and on inputs of your own, JSON lines")
+    add("--samples", type=Path, metavar="DIR", help="where the samples are kept [POOL/pool]")
+    add("--frozen", action="store_true", help="no model: samples that are not there make a task fail")
     add("--pool", type=Path, metavar="DIR", help="where the pool is kept [DATA_DIR/pools/NAME]")
     add(
         "--model", metavar="M", help="a model of the catalogue, for a stack started here [that of atlas.conf]"
     )
-    add("--target", metavar="URL", help="the gateway [that of atlas.conf; started here if none answers]")
+    add("--target", metavar="URL", help="a gateway, without a sample pool [a stack of its own]")
     add("--concurrency", type=whole(1, 64), default=1, metavar="N", help="tasks in flight [1]")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     options = parser.parse_args(argv)
+    if options.target is not None and (options.frozen or options.samples):
+        parser.error("--target draws through another gateway: --frozen and --samples go without it")
     try:
         return options, from_options(options)
     except BadInput as error:
@@ -204,6 +268,8 @@ def _show(result: DeepPool, console: Console) -> None:
         f"{result.pool}: {result.tasks} tasks, {result.programs} programs, {result.inputs} inputs, "
         f"{result.runs} runs made now, {result.errors} errors"
     )
+    if result.drawn is not None:
+        said += f"; samples: {result.drawn} drawn now, {result.recorded} recorded before"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -19,44 +19,60 @@ from atlas.config import Settings
 from atlas.embedded import own_stack
 from atlas.embedded.own_stack import Stack
 from atlas.embedded.stack import Children
-from benchmark.recorded.pool import SamplePool
+from atlas.models import ModelFile
+from benchmark.recorded.pool import FrozenPool, SamplePool
 
+SAMPLES = "pool"
 ELSEWHERE = "none"  # an address for a part that is not to be started
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """The stack, and the pool that its model calls go through."""
+    """The stack, the pool that its model calls go through, and the model's file where it was started here."""
 
     stack: Stack
-    pool: SamplePool
+    pool: SamplePool | FrozenPool
+    model: ModelFile | None = None
 
 
 @asynccontextmanager
-async def pooled_stack(settings: Settings, directory: Path, console: Console) -> AsyncIterator[Pooled]:
+async def pooled_stack(
+    settings: Settings,
+    directory: Path,
+    console: Console,
+    *,
+    samples: Path | None = None,
+    frozen: bool = False,
+) -> AsyncIterator[Pooled]:
     """Start everything for the model of the settings, and stop it at the end.
 
-    `directory` keeps the samples (`pool/`) and the stack's journal (`stack/`), so that after a kill the next
-    to come finds both. A model server elsewhere (LLAMA_URL) is drawn from where it is. Enter it in the main
+    `directory` keeps the samples (`pool/`, or `samples` elsewhere) and the stack's journal (`stack/`), so
+    that after a kill the next to come finds both. A model server elsewhere (LLAMA_URL) is drawn from where
+    it is; with `frozen` there is none, and samples that were never drawn cannot be had. Enter it in the main
     thread: children die with the thread that started them.
 
     Raises:
         AtlasError: the model is missing, something cannot start, or the pool is another model's.
     """
+    samples = samples or directory / SAMPLES
+    model: ModelFile | None = None
     async with AsyncExitStack() as held:
-        upstream = settings.llama_url
-        if upstream is None:
-            upstream = await held.enter_async_context(_model_server(settings, directory))
-        pool = await held.enter_async_context(SamplePool(directory / "pool", upstream))
+        if frozen:
+            pool: SamplePool | FrozenPool = await held.enter_async_context(FrozenPool(samples))
+        else:
+            upstream = settings.llama_url or ""
+            if not upstream:
+                upstream, model = await held.enter_async_context(_model_server(settings, directory))
+            pool = await held.enter_async_context(SamplePool(samples, upstream))
         own = {"data_dir": directory / "stack", "llama_url": pool.url}
         stack = await held.enter_async_context(
             own_stack.private(settings.model_copy(update=own | {"redis_url": None}), console)
         )
-        yield Pooled(stack, pool)
+        yield Pooled(stack, pool, model)
 
 
 @asynccontextmanager
-async def _model_server(settings: Settings, directory: Path) -> AsyncIterator[str]:
+async def _model_server(settings: Settings, directory: Path) -> AsyncIterator[tuple[str, ModelFile]]:
     if settings.model_path is None:
         await asyncio.to_thread(pull_shown, settings.model, models.models_dir_of(settings))
     model = await asyncio.to_thread(models.resolve, settings)
@@ -64,4 +80,4 @@ async def _model_server(settings: Settings, directory: Path) -> AsyncIterator[st
     async with Children(settings.model_copy(update=alone), model) as started:
         if started.llama_url is None:
             raise AssertionError("a model server was started without an address")
-        yield started.llama_url
+        yield started.llama_url, model

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -40,6 +40,16 @@ CREATE TABLE IF NOT EXISTS completions (
 CREATE INDEX IF NOT EXISTS completions_by_key ON completions (key, seed);
 CREATE INDEX IF NOT EXISTS completions_by_prompt ON completions (prompt);
 """
+
+
+class Row(NamedTuple):
+    """A choice as it is kept: hashes of what it answers and of its prompt, never the prompt itself."""
+
+    key: str
+    seed: int
+    prompt: str
+    tokens_in: int
+    recorded: Recorded
 
 
 class Call(Contract):
@@ -242,6 +252,41 @@ class CompletionStore:
             'SELECT body FROM completions WHERE body LIKE \'%"kind":"span"%\' LIMIT 1'
         )
         return rows.fetchone() is not None
+
+    def rows(self) -> Iterator[Row]:
+        """Yield everything, by prompt and key, what was drawn first first: one moment's state of the file."""
+        rows = self._database.execute("SELECT * FROM completions ORDER BY prompt, key, rowid")
+        for key, seed, prompt, tokens_in, body in rows:
+            yield Row(key, seed, prompt, tokens_in, Recorded.model_validate_json(body))
+
+    def put(self, rows: Iterable[Row]) -> int:
+        """Keep rows of another store, all or none; return how many were not there already.
+
+        Raises:
+            InfrastructureError: the file cannot be written.
+        """
+        new = 0
+        try:
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                for row in rows:
+                    if self._has_row(row):
+                        continue
+                    values = (*row[:-1], row.recorded.model_dump_json())
+                    self._database.execute("INSERT INTO completions VALUES (?, ?, ?, ?, ?)", values)
+                    new += 1
+        except sqlite3.Error as error:
+            raise InfrastructureError(f"completions cannot be put back: {error}") from error
+        return new
+
+    def _has_row(self, row: Row) -> bool:
+        """Whether this choice is there, with or without its pieces."""
+        rows = self._database.execute(
+            "SELECT body FROM completions WHERE key = ? AND seed = ?", (row.key, row.seed)
+        )
+        bare = row.recorded.model_copy(update={"pieces": None})
+        found = (Recorded.model_validate_json(body) for (body,) in rows)
+        return any(each.model_copy(update={"pieces": None}) == bare for each in found)
 
     def _has(self, call: Call, seed: int, recorded: Recorded) -> bool:
         asked = call.sampling.model_copy(update={"max_tokens": recorded.asked})

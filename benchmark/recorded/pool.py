@@ -14,10 +14,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 
+from atlas.errors import BadInput
 from atlas.llama import LlamaClient
 from benchmark.recorded.completions import CompletionStore
-from benchmark.recorded.model_app import Counts, recording
-from benchmark.recorded.model_file import save_model_facts
+from benchmark.recorded.model_app import Counts, frozen, recording
+from benchmark.recorded.model_file import MODEL, read_model_facts, save_model_facts
 from benchmark.recorded.serving import served
 from benchmark.recorded.upstream import Upstream
 from benchmark.stored import lock
@@ -76,3 +77,44 @@ class SamplePool:
     def _take_directory(self, stack: AsyncExitStack) -> None:
         held = lock(self.directory, f"another program draws into the pool {self.directory}")
         stack.callback(os.close, held)
+
+
+class FrozenPool:
+    """A sample pool without a model server: what was never drawn is refused, and the task's command fails.
+
+    Raises (from `async with`):
+        BadInput: there are no samples, or nothing tells of their model.
+        Conflict: the pool is in use by another process.
+        InfrastructureError: the directory cannot be used, or the model's chat template not rendered.
+    """
+
+    drawn = 0
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.url = ""
+        self.counts = Counts()
+        self._stack = AsyncExitStack()
+
+    @property
+    def recorded(self) -> int:
+        """Choices that were answered, so far."""
+        return self.counts.recorded
+
+    async def __aenter__(self) -> FrozenPool:
+        facts = read_model_facts(self.directory)
+        if facts is None or not (self.directory / COMPLETIONS).is_file():
+            raise BadInput(f"no samples to answer from: {self.directory} needs {COMPLETIONS} and {MODEL}")
+        async with AsyncExitStack() as stack:
+            held = lock(self.directory, f"another program draws into the pool {self.directory}")
+            stack.callback(os.close, held)
+            store = CompletionStore(self.directory / COMPLETIONS)
+            stack.callback(store.close)
+            self.url = await stack.enter_async_context(served(frozen(store, facts, self.counts)))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()

@@ -13,11 +13,14 @@ from rich.console import Console
 
 from atlas.config import Settings
 from atlas.embedded.own_stack import free_ports
-from benchmark import deep_pool
+from atlas.errors import Conflict
+from benchmark import deep_pool, pack_pool
+from benchmark.drawn import programs
 from benchmark.recorded.executions import EXECUTIONS, INPUTS, GeneratedInput, GeneratedRun
 from benchmark.recorded.material import gather
 from benchmark.recorded.row_file import read_rows
 from benchmark.recorded.serving import served
+from benchmark.results import load_run
 from tests.chaos.answers import answer
 from tests.chaos.problems import requests
 from tests.support.scripted_model import ScriptedModel
@@ -63,6 +66,8 @@ def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
         "--k",
         "3",
         "--inputs",
+        "0",
+        "--mutations",
         "4",
         "--inputs-file",
         str(own),
@@ -78,8 +83,10 @@ def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
     made = asyncio.run(record())
     assert (made.tasks, made.errors, made.k) == (2, 0, 3)
     assert (made.programs, made.inputs, made.runs) == (6, 9, 27)
+    assert (made.drawn, made.recorded) == (6, 0)
     again = asyncio.run(record())
-    assert again == made.model_copy(update={"runs": 0, "seconds": again.seconds})
+    nothing = {"runs": 0, "drawn": None, "recorded": None, "seconds": again.seconds}
+    assert again == made.model_copy(update=nothing)
 
     inputs = list(read_rows(pool / INPUTS, GeneratedInput))
     assert [row.text for row in inputs if row.origin == "file"] == ["100 200\n"]
@@ -90,10 +97,51 @@ def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
     assert material.facts.model == "scripted"
 
 
+@pytest.mark.integration
+def test_a_pool_is_made_again_from_its_packed_samples_without_a_model(tmp_path: Path) -> None:
+    def say(prompt: str, seed: int, schema: Any) -> str:
+        return answer(json.loads(prompt), seed, schema)
+
+    model = ScriptedModel(say)
+    model.go.set()
+    data = str(dataset(tmp_path / "two.jsonl", 2))
+    packed, there, here = tmp_path / "two.jsonl.xz", tmp_path / "there", tmp_path / "here"
+
+    def arguments(pool: Path, *more: str, k: int = 3) -> list[str]:
+        return ["--dataset", data, "--k", str(k), "--inputs", "0", "--pool", str(pool), *more]
+
+    async def record(arguments: list[str], url: str | None) -> deep_pool.DeepPool:
+        data_dir = tmp_path / f"data-{url is None}"
+        settings = Settings(data_dir=data_dir, llama_url=url, port=free_ports())
+        return await deep_pool.record(*deep_pool.parse(arguments), settings, Console(file=io.StringIO()))
+
+    async def drawn() -> deep_pool.DeepPool:
+        async with served(model.app()) as url:
+            return await record(arguments(there), url)
+
+    made = asyncio.run(drawn())
+    assert (made.errors, made.drawn, made.recorded) == (0, 6, 0)
+    pack_pool.pack(there, packed)
+    unpacked = pack_pool.unpack(packed, here)
+    assert unpacked.new == 6
+    again = asyncio.run(record(arguments(here, "--frozen"), None))
+    assert (again.errors, again.drawn, again.recorded, again.programs) == (0, 0, 6, made.programs)
+    assert programs(load_run(here)) == programs(load_run(there))
+
+    with pytest.raises(Conflict, match="k was 3, is 2"):
+        asyncio.run(
+            record(arguments(tmp_path / "other", "--frozen", "--samples", str(here / "pool"), k=2), None)
+        )
+
+
 def test_arguments() -> None:
     options, selection = deep_pool.parse(["--k", "4", "--temperature", "1", "--limit", "3"])
     variant = deep_pool.deep(options)
     assert (variant.name, variant.changes["k"], variant.changes["temperature"]) == ("deep-4", 4, 1.0)
     assert selection.limit == 3
-    with pytest.raises(SystemExit):
-        deep_pool.parse(["--k", "65"])
+    assert (variant.changes["inputs"], variant.changes["readings"]) == (16, 3)
+    options, _ = deep_pool.parse(["--inputs", "0"])
+    assert "readings" not in deep_pool.deep(options).changes
+    for wrong in (["--k", "65"], ["--frozen", "--target", "http://127.0.0.1:1"]):
+        with pytest.raises(SystemExit):
+            deep_pool.parse(wrong)
