@@ -82,3 +82,36 @@ def sign_flip(differences: Sequence[Fraction]) -> float:
     if seen == 0:
         return 1.0
     return min(1.0, float(chance[: reach - seen + 1].sum() + chance[reach + seen :].sum()))
+
+
+def bootstrap_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of sum(numerators) / sum(denominators), tasks drawn with replacement.
+
+    A resample whose denominators add up to nothing has no ratio and is left out.
+
+    Args:
+        numerators: one number per task.
+        denominators: one per task, at least 0.
+        confidence: of the interval, two-sided.
+        resamples: how many.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        ValueError: the denominators add up to nothing, or confidence is not inside (0, 1).
+    """
+    check_confidence(confidence)
+    if len(numerators) != len(denominators) or not sum(denominators):
+        raise ValueError("there is no ratio to resample")
+    n, tail = len(numerators), (1 - confidence) / 2
+    drawn = np.random.default_rng(seed).multinomial(n, [1 / n] * n, size=resamples)
+    above, below = drawn @ np.asarray(numerators, float), drawn @ np.asarray(denominators, float)
+    ratios = above[below > 0] / below[below > 0]
+    low, high = np.quantile(ratios, (tail, 1 - tail))
+    return Interval(float(low), float(high))

@@ -1,0 +1,1 @@
+"""How well a program is chosen without an answer key: `python -m benchmark.selection POOL`."""

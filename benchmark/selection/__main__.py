@@ -1,0 +1,120 @@
+"""`python -m benchmark.selection POOL`: how well each selector chooses, and what its confidence is worth."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from atlas.cancellation import run_interruptible
+from atlas.errors import BadInput
+from benchmark.command import COMPLETE, carry_out, whole
+from benchmark.scoring.private_directory import PrivateDirectory
+from benchmark.selection.lens import own_lens
+from benchmark.selection.pools import PooledTask, load_pools
+from benchmark.selection.selectors import Scored, score
+from benchmark.selection.summary import Summary, summarise
+
+EXAMPLES = """examples:
+  python -m benchmark.selection data/pools/bundled-k16-s0
+  python -m benchmark.selection data/pools/small data/pools/large     both models, paired by task
+  python -m benchmark.selection data/pools/small --k 4 --json | tail -n 1 | jq .selectors.full
+
+A pool is what benchmark.deep_pool recorded, its programs graded by benchmark.regrade.
+exit codes: 0 done; 1 could not run; 2 wrong arguments; 130 interrupted"""
+AT_ONCE = 4
+
+
+async def measured(tasks: Sequence[PooledTask], console: Console) -> list[Scored]:
+    """Score every selector on every task, in their order.
+
+    Raises:
+        InfrastructureError: the lens does not start, or does not answer.
+    """
+    private = PrivateDirectory.make("atlas-selection-")
+    columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn())
+    limit = asyncio.Semaphore(AT_ONCE)
+    try:
+        async with own_lens(private.path) as lens:
+            with Progress(*columns, console=console, transient=True) as bar:
+                shown = bar.add_task("", total=len(tasks))
+
+                async def one(task: PooledTask) -> Scored:
+                    async with limit:
+                        done = await score(lens, task)
+                    bar.advance(shown)
+                    return done
+
+                return await asyncio.gather(*map(one, tasks))
+    finally:
+        private.close()
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark.selection",
+        description="Measure how well programs are chosen without an answer key, on recorded pools.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("pools", nargs="+", type=Path, metavar="POOL", help="a pool's directory")
+    parser.add_argument(
+        "--k", type=whole(1, 64), metavar="N", help="only the first N candidates of each task"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="last line of stdout: the result as one JSON object"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and return the exit code."""
+    options = parse(argv)
+    err = Console(stderr=True, soft_wrap=True)
+
+    def work() -> Summary:
+        tasks = load_pools(options.pools, options.k)
+        if not tasks:
+            raise BadInput("no task of these pools has a program to choose")
+        return summarise(run_interruptible(measured(tasks, err)))
+
+    result = carry_out(work, show, err, json=options.json, again="the same command begins anew")
+    return result if isinstance(result, int) else COMPLETE
+
+
+def show(result: Summary, console: Console) -> None:
+    """Print the table."""
+    table = Table(
+        "selector", "accuracy", "95%", "recovered", "95%", title=f"{result.n_tasks} tasks, k = {result.k}"
+    )
+    table.add_row("pass@1", f"{result.pass_at_1:.1%}", "", "0", "")
+    for name, each in result.selectors.items():
+        low, high = each.interval
+        gap = each.recovered_interval
+        table.add_row(
+            name,
+            f"{each.accuracy:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            "" if each.recovered is None else f"{each.recovered:.2f}",
+            "" if gap is None else f"{gap[0]:.2f} to {gap[1]:.2f}",
+        )
+    table.add_row("oracle", f"{result.oracle:.1%}", "", "1", "")
+    console.print(table)
+    for difference in result.full_minus:
+        low, high = difference.interval
+        console.print(
+            f"full - {difference.minus}: {difference.difference:+.1%} ({low:+.1%} to {high:+.1%}), paired"
+        )
+    console.print(f"confidence: Brier {result.brier:.3f}, ECE {result.ece:.3f} over {len(result.bins)} bins")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Fitting the calibrated selector: a logistic model of cluster features, by regularised likelihood. Pure.
+
+Every cluster of every task is a row; its label is whether the program that would be handed in for it is
+right. Tasks weigh the same, however many clusters each has. How strong the regularisation is, and how good
+the probabilities are, is judged on tasks that a model was not fitted to (grouped k-fold by task): rows of one
+task are alike, and a split by row would tell the model their answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from atlas.selection_api import Selection
+from atlas.selector import FEATURES, FeatureWeight, Provenance, SelectorWeights
+from benchmark.selection.pools import PooledTask
+from benchmark.selection.summary import equal_mass_bins
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+FOLDS = 10
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Clusters as numbers: `x` (n, features), `y` (n) 0 or 1, `task` (n) numbers of tasks, `weight` (n)."""
+
+    x: Floats
+    y: npt.NDArray[np.int64]
+    task: npt.NDArray[np.int64]
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The weights, and the figures of their provenance by name."""
+
+    weights: SelectorWeights
+    metrics: dict[str, float]
+
+
+def rows(answers: Iterable[tuple[PooledTask, Selection]]) -> Rows:
+    """Return the rows of tasks as the lens weighed them; tasks of several pools share a number."""
+    x, y, task, weight = [], [], [], []
+    numbers: dict[str, int] = {}
+    for pooled, selection in answers:
+        number = numbers.setdefault(pooled.key, len(numbers))
+        for cluster in selection.clusters:
+            x.append([cluster.features[name] for name in FEATURES])
+            y.append(int(pooled.right[cluster.program]))
+            task.append(number)
+            weight.append(1 / len(selection.clusters))
+    return Rows(np.asarray(x, float), np.asarray(y), np.asarray(task), np.asarray(weight, float))
+
+
+def fit(data: Rows, provenance: Provenance) -> Fitted:
+    """Fit the weights; `provenance` gets the counts and the out-of-fold figures.
+
+    Raises:
+        ValueError: all labels are the same, or there are fewer tasks than folds.
+    """
+    tasks = len(np.unique(data.task))
+    if len(np.unique(data.y)) < len((0, 1)) or tasks < FOLDS:
+        raise ValueError(
+            f"a fit needs right and wrong clusters, of at least {FOLDS} tasks; there are {tasks}"
+        )
+    losses = {c: _log_loss(data, out_of_fold(data, c)) for c in STRENGTHS}
+    strength = min(losses, key=lambda c: losses[c])
+    metrics = {"C": strength, "log_loss": losses[strength], **chosen(data, out_of_fold(data, strength))}
+    model = _fitted(data, strength, np.ones(len(data.y), bool))
+    scaler, logistic = model[0], model[1]
+    features = {
+        name: FeatureWeight(mean=float(mean), scale=float(scale), weight=float(weight))
+        for name, mean, scale, weight in zip(
+            FEATURES, scaler.mean_, scaler.scale_, logistic.coef_[0], strict=True
+        )
+    }
+    counts = {"n_tasks": tasks, "n_clusters": len(data.y), "metrics": metrics}
+    weights = SelectorWeights(
+        features=features,
+        intercept=float(logistic.intercept_[0]),
+        provenance=provenance.model_copy(update=counts),
+    )
+    return Fitted(weights, metrics)
+
+
+def out_of_fold(data: Rows, strength: float) -> Floats:
+    """Return each cluster's probability by a model that was fitted without its task."""
+    found = np.zeros(len(data.y))
+    for rest, fold in GroupKFold(FOLDS, shuffle=True, random_state=0).split(data.x, data.y, data.task):
+        inside = np.zeros(len(data.y), bool)
+        inside[rest] = True
+        found[fold] = _fitted(data, strength, inside).predict_proba(data.x[fold])[:, 1]
+    return found
+
+
+def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float]:
+    """Return what choosing each task's most probable cluster comes to: accuracy, Brier score, ECE."""
+    given = np.asarray(probability, float)
+    best = [
+        int(members[np.argmax(given[members])])
+        for members in (np.flatnonzero(data.task == number) for number in np.unique(data.task))
+    ]
+    right, confidence = data.y[best].astype(float), given[best]
+    bins = equal_mass_bins(confidence.tolist(), right.tolist())
+    return {
+        "accuracy": float(right.mean()),
+        "brier": float(((confidence - right) ** 2).mean()),
+        "ece": sum(each.n * abs(each.confidence - each.right) for each in bins) / len(best),
+    }
+
+
+def _fitted(data: Rows, strength: float, inside: npt.NDArray[np.bool_]) -> Pipeline:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    weight = data.weight[inside]
+    fitting = {"standardscaler__sample_weight": weight, "logisticregression__sample_weight": weight}
+    fitted: Pipeline = model.fit(data.x[inside], data.y[inside], **fitting)
+    return fitted
+
+
+def _log_loss(data: Rows, probability: Floats) -> float:
+    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    each = -(data.y * np.log(clipped) + (1 - data.y) * np.log(1 - clipped))
+    return float((each * data.weight).sum() / data.weight.sum())

@@ -1,0 +1,166 @@
+"""What selectors came to over tasks: accuracy, the share of the gap to an oracle, calibration. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from atlas.contracts import Contract
+from benchmark.selection.selectors import NAMES, Name, Scored
+from benchmark.statistics import Interval, bootstrap_mean
+from benchmark.statistics.resampling import bootstrap_ratio
+
+BINS = 5
+
+
+class SelectorSummary(Contract):
+    """One selector. `recovered`: (accuracy - pass@1) / (oracle - pass@1), None where there is no gap."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    recovered: float | None
+    recovered_interval: tuple[float, float] | None
+
+
+class Difference(Contract):
+    """Accuracy of one selector minus another's on the same tasks, paired, with its 95% interval."""
+
+    minus: Name
+    difference: float
+    interval: tuple[float, float]
+
+
+class Bin(Contract):
+    """Decisions of about the same confidence: how many, its mean, and the share that is right."""
+
+    n: int
+    confidence: float
+    right: float
+
+
+class Group(Contract):
+    """A part of the tasks, by model, platform, or what the comparison rests on."""
+
+    n: int
+    pass_at_1: float
+    oracle: float
+    accuracy: dict[Name, float]
+
+
+class Summary(Contract):
+    """Everything about a set of scored tasks. A task of two pools counts twice, and is resampled as one."""
+
+    n_tasks: int
+    n_mixed: int
+    k: int
+    pass_at_1: float
+    oracle: float
+    selectors: dict[Name, SelectorSummary]
+    full_minus: tuple[Difference, ...]
+    brier: float
+    ece: float
+    bins: tuple[Bin, ...]
+    by_model: dict[str, Group]
+    by_platform: dict[str, Group]
+    by_comparison: dict[str, Group]
+
+
+def summarise(scored: Sequence[Scored]) -> Summary:
+    """Sum up scored tasks.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not scored:
+        raise ValueError("there is no task to sum up")
+    right = [each.scores["full"] for each in scored]
+    confidences = [each.confidence for each in scored]
+    bins = equal_mass_bins(confidences, right)
+    return Summary(
+        n_tasks=len(scored),
+        n_mixed=sum(each.task.mixed for each in scored),
+        k=max(len(each.task.candidates) for each in scored),
+        pass_at_1=_mean([each.pass_at_1 for each in scored]),
+        oracle=_mean([each.oracle for each in scored]),
+        selectors={name: _selector(scored, name) for name in NAMES},
+        full_minus=tuple(_difference(scored, name) for name in ("examples", "majority")),
+        brier=_mean([(c - r) ** 2 for c, r in zip(confidences, right, strict=True)]),
+        ece=sum(each.n * abs(each.confidence - each.right) for each in bins) / len(scored),
+        bins=bins,
+        by_model=_groups(scored, lambda each: each.task.model),
+        by_platform=_groups(scored, lambda each: each.task.platform),
+        by_comparison=_groups(scored, lambda each: each.comparison),
+    )
+
+
+def equal_mass_bins(confidences: Sequence[float], right: Sequence[float]) -> tuple[Bin, ...]:
+    """Return `BINS` bins of decisions in the order of confidence, as many in each as can be.
+
+    Equal mass rather than equal width: with few decisions at one end, an equally wide bin there says nothing
+    (Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis").
+    """
+    order = np.argsort(np.asarray(confidences), kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    return tuple(
+        Bin(
+            n=len(part),
+            confidence=_mean([confidences[i] for i in part]),
+            right=_mean([right[i] for i in part]),
+        )
+        for part in parts
+    )
+
+
+def _selector(scored: Sequence[Scored], name: Name) -> SelectorSummary:
+    by_task = _by_task(scored)
+    values = [_mean([each.scores[name] for each in of]) for of in by_task]
+    gains = [sum(each.scores[name] - each.pass_at_1 for each in of) for of in by_task]
+    gaps = [sum(each.oracle - each.pass_at_1 for each in of) for of in by_task]
+    gap = sum(gaps)
+    return SelectorSummary(
+        accuracy=_mean([each.scores[name] for each in scored]),
+        interval=_pair(bootstrap_mean(values, (0.0, 1.0))),
+        recovered=sum(gains) / gap if gap > 0 else None,
+        recovered_interval=_pair(bootstrap_ratio(gains, gaps)) if gap > 0 else None,
+    )
+
+
+def _difference(scored: Sequence[Scored], name: Name) -> Difference:
+    by_task = _by_task(scored)
+    values = [_mean([each.scores["full"] - each.scores[name] for each in of]) for of in by_task]
+    return Difference(
+        minus=name,
+        difference=_mean([each.scores["full"] - each.scores[name] for each in scored]),
+        interval=_pair(bootstrap_mean(values, (-1.0, 1.0))),
+    )
+
+
+def _groups(scored: Sequence[Scored], key: Callable[[Scored], str]) -> dict[str, Group]:
+    members: dict[str, list[Scored]] = {}
+    for each in scored:
+        members.setdefault(key(each), []).append(each)
+    return {
+        name: Group(
+            n=len(of),
+            pass_at_1=_mean([each.pass_at_1 for each in of]),
+            oracle=_mean([each.oracle for each in of]),
+            accuracy={selector: _mean([each.scores[selector] for each in of]) for selector in NAMES},
+        )
+        for name, of in sorted(members.items())
+    }
+
+
+def _by_task(scored: Sequence[Scored]) -> list[list[Scored]]:
+    found: dict[str, list[Scored]] = {}
+    for each in scored:
+        found.setdefault(each.task.key, []).append(each)
+    return list(found.values())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(sum(values)) / len(values)
+
+
+def _pair(interval: Interval) -> tuple[float, float]:
+    return (float(interval[0]), float(interval[1]))

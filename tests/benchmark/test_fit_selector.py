@@ -1,0 +1,87 @@
+"""Fitting the selector: it finds what tells right clusters, judged on other tasks; kept-out ones are refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pool_dirs import Draw, write_pool
+
+from atlas.errors import BadInput
+from atlas.selector import FEATURES, Provenance, load
+from benchmark.fit_selector import main, refuse
+from benchmark.selection.fit import FOLDS, Rows, chosen, fit, out_of_fold
+from benchmark.selection.pools import load_pools
+
+NOBODY = Provenance(n_tasks=0, n_clusters=0)
+
+
+def data(tasks: int = 120, *, signal: float = 2.0) -> Rows:
+    """Two clusters a task; the first feature tells the right one as far as `signal` goes."""
+    noise = np.random.default_rng(0)
+    y = noise.integers(0, 2, 2 * tasks)
+    x = noise.normal(size=(2 * tasks, len(FEATURES)))
+    x[:, 0] += signal * y
+    x[:, 1] = 7.0  # the same everywhere: it tells nothing
+    return Rows(x, y, np.repeat(np.arange(tasks), 2), np.full(2 * tasks, 0.5))
+
+
+def test_the_fit_finds_what_tells_right_from_wrong() -> None:
+    found = fit(data(), NOBODY).weights
+    weights = {name: feature.weight for name, feature in found.features.items()}
+    assert max(weights, key=lambda name: abs(weights[name])) == FEATURES[0]
+    assert weights[FEATURES[0]] > 0
+    assert weights[FEATURES[1]] == 0
+    assert found.provenance.n_tasks == 120
+    low, high = (dict.fromkeys(FEATURES, 0.0) | {FEATURES[0]: v} for v in (-1.0, 3.0))
+    assert found.probability(low) < 0.5 < found.probability(high)
+
+
+def test_its_figures_are_of_tasks_it_was_not_fitted_to() -> None:
+    """Labels that nothing tells: a model judged on its own tasks would look better than luck."""
+    nothing = data(signal=0.0)
+    figures = fit(nothing, NOBODY).metrics
+    luck = chosen(nothing, np.full(len(nothing.y), nothing.y.mean()))
+    assert figures["brier"] > luck["brier"] - 0.02
+    assert figures["log_loss"] > 0.68
+    told = data(signal=4.0)
+    assert fit(told, NOBODY).metrics["accuracy"] > chosen(told, np.full(len(told.y), 0.5))["accuracy"]
+    assert out_of_fold(told, 1.0).shape == (240,)
+
+
+def test_labels_that_are_all_the_same_or_too_few_tasks_are_refused() -> None:
+    few = data(FOLDS - 1)
+    with pytest.raises(ValueError, match=f"at least {FOLDS} tasks"):
+        fit(few, NOBODY)
+    same = data()
+    with pytest.raises(ValueError, match="right and wrong"):
+        fit(Rows(same.x, np.ones_like(same.y), same.task, same.weight), NOBODY)
+
+
+def test_tasks_that_are_kept_out_are_refused(tmp_path: Path) -> None:
+    tasks = load_pools([write_pool(tmp_path / "p", {"t1": [Draw("a")], "t2": [Draw("b")]})])
+    (tmp_path / "splits.json").write_text(json.dumps({"report": ["t2"], "train": ["t1"]}))
+    refuse(tasks, [])
+    with pytest.raises(BadInput, match=r"1 tasks of these pools are in .*first: t2"):
+        refuse(tasks, [f"{tmp_path}/splits.json#report"])
+
+
+@pytest.mark.integration
+def test_the_command_writes_weights_with_their_provenance(tmp_path: Path) -> None:
+    rolls = random.Random(0)
+    tasks = {}
+    for number in range(30):
+        outputs = rolls.sample(["a", "b", "c"], 2)
+        best = [Draw(outputs[0], right=rolls.random() < 0.8) for _ in range(3)]
+        tasks[f"t{number}"] = [*[best[0]] * 3, Draw(outputs[1], right=rolls.random() < 0.3)]
+    pool = write_pool(tmp_path / "pool", tasks)
+    assert main([str(pool), "--out", str(tmp_path / "weights.json")]) == 0
+    weights, _ = load(tmp_path / "weights.json")
+    assert weights.provenance.n_tasks == 30
+    assert weights.provenance.models == ("m",)
+    assert set(weights.provenance.data) == {"pool", "ids"}
+    assert weights.features["size_share"].weight > 0
+    assert weights.provenance.metrics["accuracy"] > 0.5
