@@ -1,4 +1,4 @@
-"""Fitting the selector: it finds what tells right clusters, judged on other tasks; kept-out ones are refused."""
+"""Fitting the selector: finds what tells right clusters, is judged on other tasks, refuses kept-out ones."""
 
 from __future__ import annotations
 
