@@ -6,13 +6,13 @@ bound is never believed against a public example: one that an example breaks is 
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from atlas.contracts import Problem
+from atlas.input_shape import signature
 
 _LESS = r"(?:<=|<|≤|⩽)"
 _NUMBER = r"[-+]?\d+(?:\*\d+)?(?:\^\d+)?"
@@ -85,16 +85,7 @@ def within(problem: Problem) -> Callable[[str], bool]:
 
 def parameters(problem: Problem) -> list[str]:
     """Names of the parameters of a function problem by its starter code; empty where it does not say."""
-    code = problem.starter_code.rstrip()
-    for text in (code, f"{code} pass", f"{code}\n    pass", f"{code}\n        pass"):
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and node.name == problem.entry_point:
-                return [each.arg for each in node.args.args if each.arg != "self"]
-    return []
+    return [each.arg for each in signature(problem) or []]
 
 
 _NUMBERS = re.compile(r"(?<![\w.])-?\d{1,30}(?![\w.])")

@@ -22,8 +22,7 @@ def kept(state: TaskState) -> int:
     Samples drawn to the end of the budget would leave nothing to compare them on.
     """
     policy = state.task.policy
-    compares = policy.inputs > 0 and state.task.problem.kind in ("stdin", "function")
-    if not compares or state.done(FIRST_ROUND):
+    if not state.compares or state.done(FIRST_ROUND):
         return 0
     return min(policy.input_tokens, policy.token_budget // KEPT_PART)
 

@@ -28,11 +28,6 @@ from atlas.state import TaskState
 CALLS_A_ROUND = 3  # inputs, a generator, a validator
 
 
-def compares(state: TaskState) -> bool:
-    """Whether the policy compares programs, and the problem's programs can be run on inputs."""
-    return state.task.policy.inputs > 0 and state.task.problem.kind in ("stdin", "function")
-
-
 def distinct(candidates: list[Candidate]) -> list[Candidate]:
     """The first candidate of each program text: the others would give the same."""
     first: dict[str, Candidate] = {}
@@ -47,7 +42,7 @@ def begun_rounds(state: TaskState, entrants: list[Candidate]) -> list[AnyCommand
     Empty: every program has been run on its inputs, or there is nothing to compare yet.
     """
     programs = distinct(entrants)
-    if not compares(state) or len(programs) < 2:
+    if not state.compares or len(programs) < 2:
         return []
     for number in range(state.task.policy.distinguish + 1):
         if number and f"write:{number}" not in state.issued:
@@ -60,7 +55,7 @@ def begun_rounds(state: TaskState, entrants: list[Candidate]) -> list[AnyCommand
 
 def clustering(state: TaskState, entrants: list[Candidate]) -> list[AnyCommand]:
     """The clustering of what is known now, if it is not done."""
-    if not compares(state) or len(entrants) < 2:
+    if not state.compares or len(entrants) < 2:
         return []
     name = f"cluster:{len(entrants)}-{len(state.probes)}"
     return [] if state.done(name) else [ClusterCandidates(id=name)]

@@ -1,8 +1,10 @@
-"""What an input of a problem looks like, as far as its public examples show it: pure, and needs no model."""
+"""What an input of a problem looks like, as far as examples and starter code show it: pure, without a model."""
 
 from __future__ import annotations
 
+import ast
 import json
+import warnings
 from typing import Any
 
 from atlas.contracts import Problem
@@ -38,6 +40,30 @@ def fits(problem: Problem, text: str) -> bool:
     return all(len(values) == len(given) for values in shown) and all(
         _like(value, [values[place] for values in shown]) for place, value in enumerate(given)
     )
+
+
+def signature(problem: Problem) -> list[ast.arg] | None:
+    """The parameters of the entry point in the starter code, `self` left out; None if it is not there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(_completed(problem.starter_code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == problem.entry_point:
+            named = [*node.args.posonlyargs, *node.args.args]
+            return [a for place, a in enumerate(named) if place or a.arg not in ("self", "cls")]
+    return None
+
+
+def _completed(starter: str) -> str:
+    """Starter code ends where the body would begin: give it one."""
+    lines = starter.rstrip().splitlines()
+    if not lines:
+        return ""
+    indent = len(lines[-1]) - len(lines[-1].lstrip())
+    return "\n".join([*lines, " " * (indent + 4) + "pass"]) if lines[-1].endswith(":") else starter
 
 
 def _like(value: Any, shown: list[Any]) -> bool:  # noqa: ANN401 - JSON is any

@@ -146,7 +146,7 @@ def _stops_early(state: TaskState) -> bool:
     """Whether what is known of the programs drawn may end the drawing."""
     policy = state.task.policy
     return (_executes(state) and policy.stop_after_passing > 0) or (
-        comparing.compares(state) and policy.stop_when_agreeing > 0
+        state.compares and policy.stop_when_agreeing > 0
     )
 
 
@@ -227,7 +227,7 @@ def _executions(state: TaskState) -> list[AnyCommand]:
 
 def _comparisons(state: TaskState) -> list[AnyCommand]:
     """Comparing the programs there are: after each one if agreement may end the task, else at the end."""
-    if not comparing.compares(state):
+    if not state.compares:
         return []
     waiting = [] if _enough(state) else _unexecuted(state)
     if state.task.policy.stop_when_agreeing and _ranked(state):

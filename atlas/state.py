@@ -91,6 +91,11 @@ class TaskState:
             raise InvalidHistory("the journal is empty")
         return self.submitted
 
+    @property
+    def compares(self) -> bool:
+        """Whether the policy compares programs, and the problem's programs can be run on inputs."""
+        return self.task.policy.inputs > 0 and self.task.problem.kind in ("stdin", "function")
+
     def done(self, command: str) -> bool:
         """Whether a command needs no more work: answered or revoked."""
         return command in self.answered or command in self.revoked

@@ -7,7 +7,6 @@ Labels are read here, from the pools' grades; the solving stack gets the weights
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import json
 import shlex
@@ -26,9 +25,8 @@ from atlas.selection_api import Selection
 from atlas.selector import WEIGHTS_FILE, Provenance, SelectorWeights
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import read_ids
-from benchmark.scoring.private_directory import PrivateDirectory
 from benchmark.selection.fit import fit, rows
-from benchmark.selection.lens import own_lens
+from benchmark.selection.lens import Lens, ask_each
 from benchmark.selection.pools import PooledTask, load_pools
 from benchmark.stored import write_atomic
 
@@ -39,7 +37,6 @@ EXAMPLES = """examples:
 A pool is what benchmark.deep_pool recorded, its programs graded by benchmark.regrade. Measure the result on
 other tasks: python -m benchmark.selection.
 exit codes: 0 the weights are written; 1 could not run; 2 wrong arguments; 130 interrupted"""
-AT_ONCE = 4
 
 
 class Fit(Contract):
@@ -55,18 +52,11 @@ async def asked(tasks: Sequence[PooledTask]) -> list[Selection]:
     Raises:
         InfrastructureError: the lens does not start, or does not answer.
     """
-    private = PrivateDirectory.make("atlas-fit-")
-    limit = asyncio.Semaphore(AT_ONCE)
-    try:
-        async with own_lens(private.path) as lens:
 
-            async def one(task: PooledTask) -> Selection:
-                async with limit:
-                    return await lens.select(task.entries, "calibrated", len(task.candidates))
+    async def weighed(lens: Lens, task: PooledTask) -> Selection:
+        return await lens.select(task.entries, "calibrated", len(task.candidates))
 
-            return await asyncio.gather(*map(one, tasks))
-    finally:
-        private.close()
+    return await ask_each(tasks, weighed)
 
 
 def fitted(options: argparse.Namespace) -> Fit:

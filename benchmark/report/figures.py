@@ -14,8 +14,8 @@ from benchmark.report.drawing import Plot
 from benchmark.report.drilldown import Told
 from benchmark.report.groups import Group
 from benchmark.statistics import token_curve, wilson_interval
+from benchmark.statistics.calibration import BINS, brier_score, calibration_error, equal_mass_bins
 
-BINS = 5
 LEAST_IN_BIN = 4
 MOST_PANELS = 2
 BASES: dict[Basis, str] = {
@@ -125,27 +125,13 @@ def _reliability(told: Sequence[Told]) -> list[plots.Reliability]:
 
 
 def calibration(signs: Sequence[tuple[float, bool]]) -> str:
-    """Say how far stated probabilities are from what came of them.
-
-    The Brier score is the mean squared difference. The expected calibration error is over bins of equal mass
-    (Nguyen and O'Connor, 2015): the mean, weighted by size, of how far each bin's mean confidence is from its
-    share of right ones. Both are in [0, 1], 0 is best.
-    """
-    brier = sum((sure - right) ** 2 for sure, right in signs) / len(signs)
-    gaps = [
-        abs(sum(sure for sure, _ in part) - sum(right for _, right in part)) for part in _equal_mass(signs)
-    ]
+    """Say how far stated probabilities are from what came of them (`benchmark.statistics.calibration`)."""
+    confidences, right = [sure for sure, _ in signs], [float(passed) for _, passed in signs]
+    error = calibration_error(equal_mass_bins(confidences, right))
     return (
-        f"Confidence, if answered: Brier score {brier:.3f}, calibration error over {BINS} bins of equal "
-        f"mass {sum(gaps) / len(signs):.3f} (n = {len(signs)})"
+        f"Confidence, if answered: Brier score {brier_score(confidences, right):.3f}, calibration error over "
+        f"{BINS} bins of equal mass {error:.3f} (n = {len(signs)})"
     )
-
-
-def _equal_mass(signs: Sequence[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
-    """Cut results into at most five parts of about the same size, the most confident first."""
-    ordered = sorted(signs, key=lambda sign: -sign[0])  # not by outcome: ties must not sort the right first
-    edges = [round(i * len(ordered) / BINS) for i in range(BINS + 1)]
-    return [ordered[low:high] for low, high in itertools.pairwise(edges) if high > low]
 
 
 def _quantiles(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,7 @@ from rich.table import Table
 from atlas.cancellation import run_interruptible
 from atlas.errors import BadInput
 from benchmark.command import COMPLETE, carry_out, whole
-from benchmark.scoring.private_directory import PrivateDirectory
-from benchmark.selection.lens import own_lens
+from benchmark.selection.lens import ask_each
 from benchmark.selection.pools import PooledTask, load_pools
 from benchmark.selection.selectors import Scored, score
 from benchmark.selection.summary import Summary, summarise
@@ -28,7 +26,6 @@ EXAMPLES = """examples:
 
 A pool is what benchmark.deep_pool recorded, its programs graded by benchmark.regrade.
 exit codes: 0 done; 1 could not run; 2 wrong arguments; 130 interrupted"""
-AT_ONCE = 4
 
 
 async def measured(tasks: Sequence[PooledTask], console: Console) -> list[Scored]:
@@ -37,23 +34,10 @@ async def measured(tasks: Sequence[PooledTask], console: Console) -> list[Scored
     Raises:
         InfrastructureError: the lens does not start, or does not answer.
     """
-    private = PrivateDirectory.make("atlas-selection-")
     columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn())
-    limit = asyncio.Semaphore(AT_ONCE)
-    try:
-        async with own_lens(private.path) as lens:
-            with Progress(*columns, console=console, transient=True) as bar:
-                shown = bar.add_task("", total=len(tasks))
-
-                async def one(task: PooledTask) -> Scored:
-                    async with limit:
-                        done = await score(lens, task)
-                    bar.advance(shown)
-                    return done
-
-                return await asyncio.gather(*map(one, tasks))
-    finally:
-        private.close()
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("", total=len(tasks))
+        return await ask_each(tasks, score, lambda: bar.advance(shown))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

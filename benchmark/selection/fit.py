@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from atlas.selection_api import Selection
 from atlas.selector import FEATURES, FeatureWeight, Provenance, SelectorWeights
 from benchmark.selection.pools import PooledTask
-from benchmark.selection.summary import equal_mass_bins
+from benchmark.statistics.calibration import brier_score, calibration_error, equal_mass_bins
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FOLDS = 10
@@ -112,8 +112,8 @@ def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float
     bins = equal_mass_bins(confidence.tolist(), right.tolist())
     return {
         "accuracy": float(right.mean()),
-        "brier": float(((confidence - right) ** 2).mean()),
-        "ece": sum(each.n * abs(each.confidence - each.right) for each in bins) / len(best),
+        "brier": brier_score(confidence.tolist(), right.tolist()),
+        "ece": calibration_error(bins),
     }
 
 

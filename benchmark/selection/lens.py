@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -24,8 +25,13 @@ from atlas.errors import InfrastructureError
 from atlas.events import Entry
 from atlas.policy import Selector
 from atlas.selection_api import JournalRequest, Selection
+from benchmark.scoring.private_directory import PrivateDirectory
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 START_S, ANSWER_S = 60.0, 120.0
+AT_ONCE = 4
 NOBODY = "http://127.0.0.1:9"  # a lens that only chooses calls no model
 
 
@@ -90,6 +96,32 @@ async def own_lens(directory: Path) -> AsyncIterator[Lens]:
         held.push_async_callback(lens.aclose)
         await _until_alive(lens, child)
         yield lens
+
+
+async def ask_each(
+    tasks: Sequence[T], ask: Callable[[Lens, T], Awaitable[R]], done: Callable[[], object] = lambda: None
+) -> list[R]:
+    """Ask a lens of this program's own about each task, a few at a time; return the answers in their order.
+
+    `done` is told of each.
+
+    Raises:
+        InfrastructureError: the lens does not start, or does not answer.
+    """
+    private = PrivateDirectory.make("atlas-lens-")
+    limit = asyncio.Semaphore(AT_ONCE)
+    try:
+        async with own_lens(private.path) as lens:
+
+            async def one(task: T) -> R:
+                async with limit:
+                    answer = await ask(lens, task)
+                done()
+                return answer
+
+            return await asyncio.gather(*map(one, tasks))
+    finally:
+        private.close()
 
 
 async def _until_alive(lens: Lens, child: Child) -> None:

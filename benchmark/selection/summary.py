@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from atlas.contracts import Contract
 from benchmark.selection.selectors import NAMES, Name, Scored
 from benchmark.statistics import Interval, bootstrap_mean
+from benchmark.statistics.calibration import Bin, brier_score, calibration_error, equal_mass_bins
 from benchmark.statistics.resampling import bootstrap_ratio
-
-BINS = 5
 
 
 class SelectorSummary(Contract):
@@ -29,14 +26,6 @@ class Difference(Contract):
     minus: Name
     difference: float
     interval: tuple[float, float]
-
-
-class Bin(Contract):
-    """Decisions of about the same confidence: how many, its mean, and the share that is right."""
-
-    n: int
-    confidence: float
-    right: float
 
 
 class Group(Contract):
@@ -85,30 +74,12 @@ def summarise(scored: Sequence[Scored]) -> Summary:
         oracle=_mean([each.oracle for each in scored]),
         selectors={name: _selector(scored, name) for name in NAMES},
         full_minus=tuple(_difference(scored, name) for name in ("examples", "majority")),
-        brier=_mean([(c - r) ** 2 for c, r in zip(confidences, right, strict=True)]),
-        ece=sum(each.n * abs(each.confidence - each.right) for each in bins) / len(scored),
+        brier=brier_score(confidences, right),
+        ece=calibration_error(bins),
         bins=bins,
         by_model=_groups(scored, lambda each: each.task.model),
         by_platform=_groups(scored, lambda each: each.task.platform),
         by_comparison=_groups(scored, lambda each: each.comparison),
-    )
-
-
-def equal_mass_bins(confidences: Sequence[float], right: Sequence[float]) -> tuple[Bin, ...]:
-    """Return `BINS` bins of decisions in the order of confidence, as many in each as can be.
-
-    Equal mass rather than equal width: with few decisions at one end, an equally wide bin there says nothing
-    (Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis").
-    """
-    order = np.argsort(np.asarray(confidences), kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    return tuple(
-        Bin(
-            n=len(part),
-            confidence=_mean([confidences[i] for i in part]),
-            right=_mean([right[i] for i in part]),
-        )
-        for part in parts
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas.comparing import compares, distinct
+from atlas.comparing import distinct
 from atlas.contracts import Candidate, Comparison
 from atlas.pipeline import entrants, programs
 from atlas.state import TaskState
@@ -64,8 +64,8 @@ def groups(state: TaskState) -> Groups:
     candidates = entrants(state)
     if not candidates:
         by_text = _grouped(programs(state), None)
-        return Groups(by_text, "no_survivor" if compares(state) else "not_asked")
-    if not compares(state):
+        return Groups(by_text, "no_survivor" if state.compares else "not_asked")
+    if not state.compares:
         return Groups(_grouped(candidates, None), "not_asked")
     if len(distinct(candidates)) == 1:
         return Groups(_grouped(candidates, None), "one_program")

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import ast
 import json
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from atlas.contracts import Problem
 from atlas.generated_inputs import MAX_INPUT_CHARS
-from atlas.input_shape import arguments
+from atlas.input_shape import arguments, signature
 
 Schema = dict[str, Any]
 
@@ -65,18 +64,18 @@ def schema(problem: Problem, n: int) -> Schema:
 def argument_schemas(problem: Problem) -> list[Schema] | None:
     """Return a schema for each argument of a `function` problem, or None if not even their number shows."""
     shown = [values for e in problem.examples if (values := arguments(e.input))]
-    signature = _signature(problem)
+    known = signature(problem)
     if shown and all(len(values) == len(shown[0]) for values in shown):
-        declared = signature if signature and len(signature) == len(shown[0]) else []
+        declared = known if known and len(known) == len(shown[0]) else []
         open_ = [_annotated(a.annotation) for a in declared] or [ANY] * len(shown[0])
         return [_shown([v[place] for v in shown], open_[place]) for place in range(len(shown[0]))]
-    return [_annotated(a.annotation) for a in signature] if signature else None
+    return [_annotated(a.annotation) for a in known] if known else None
 
 
 def parameters(problem: Problem) -> tuple[str, ...]:
     """Return names for a function's arguments: the signature's, or `a1`, `a2`, … by the examples."""
     shown = [values for e in problem.examples if (values := arguments(e.input))]
-    names = tuple(a.arg for a in _signature(problem) or [])
+    names = tuple(a.arg for a in signature(problem) or [])
     if shown and len(names) != len(shown[0]):
         return tuple(f"a{place + 1}" for place in range(len(shown[0])))
     return names
@@ -165,30 +164,6 @@ def _bounded(inner: Schema) -> Schema:
     if "anyOf" in inner:
         return {"anyOf": [_bounded(each) for each in inner["anyOf"]]}
     return inner
-
-
-def _signature(problem: Problem) -> list[ast.arg] | None:
-    """The parameters of the entry point in the starter code, `self` left out; None if it is not there."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(_completed(problem.starter_code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == problem.entry_point:
-            named = [*node.args.posonlyargs, *node.args.args]
-            return [a for place, a in enumerate(named) if place or a.arg not in ("self", "cls")]
-    return None
-
-
-def _completed(starter: str) -> str:
-    """Starter code ends where the body would begin: give it one."""
-    lines = starter.rstrip().splitlines()
-    if not lines:
-        return ""
-    indent = len(lines[-1]) - len(lines[-1].lstrip())
-    return "\n".join([*lines, " " * (indent + 4) + "pass"]) if lines[-1].endswith(":") else starter
 
 
 def _annotated(node: ast.expr | None) -> Schema:

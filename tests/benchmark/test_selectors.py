@@ -18,7 +18,8 @@ from benchmark.selection.__main__ import main
 from benchmark.selection.lens import Lens
 from benchmark.selection.pools import load_pools
 from benchmark.selection.selectors import Scored, score
-from benchmark.selection.summary import BINS, equal_mass_bins, summarise
+from benchmark.selection.summary import summarise
+from benchmark.statistics.calibration import BINS, equal_mass_bins
 from benchmark.statistics.resampling import bootstrap_ratio
 from services.lens.routes import router
 
