@@ -1,4 +1,4 @@
-"""What an input of a problem looks like, as far as examples and starter code show it: pure, without a model."""
+"""What an input of a problem looks like, as far as examples and starter code show: pure, without a model."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from benchmark.recorded.completions import CompletionStore, Recorded, Row
 from benchmark.recorded.model_file import read_model_facts, save_model_facts
 from benchmark.recorded.pool import COMPLETIONS
 from benchmark.recorded.recording import Recording, read_recording, save_recording
+from benchmark.stored import write_atomic
 
 EXAMPLES = """examples:
   python -m benchmark.pack_pool data/pools/bundled-k16-s0 bundled.jsonl.xz
@@ -167,10 +168,8 @@ def _sha256_of(lines: Iterable[bytes]) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(file.name + ".tmp")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(file)
+        write_atomic(file, content)
     except OSError as error:
         raise InfrastructureError(f"cannot write {file}: {error.strerror}") from error
 

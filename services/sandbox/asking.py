@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
 from atlas.contracts import Problem
 from atlas.errors import ExecutorError
-from atlas.executor import ExecuteRequest, Executor, Run, RunStatus
+from atlas.executor import ExecuteRequest, ExecuteResponse, Executor, Run, RunStatus
+
+T = TypeVar("T")
 
 TRIES = 3
 # A program that has no end on its first inputs has none on the others either: it would cost every one of them
@@ -20,15 +25,33 @@ async def ask(executor: Executor, request: ExecuteRequest) -> tuple[tuple[Run, .
     Raises:
         ExecutorError: if the executor could not be asked, or (not retryable) spoiled every try.
     """
-    spoiled = ""
-    for _ in range(TRIES):
+
+    async def attempt() -> ExecuteResponse:
         answer = await executor.execute(request)
         if len(answer.runs) != len(request.inputs):
             raise ExecutorError(f"{len(answer.runs)} runs were answered to {len(request.inputs)} inputs")
-        bad = [run.error for run in answer.runs if run.status is RunStatus.INFRASTRUCTURE_ERROR]
-        if not bad:
-            return answer.runs, answer.isolation
-        spoiled = bad[0]
+        return answer
+
+    def bad(answer: ExecuteResponse) -> list[str]:
+        return [run.error for run in answer.runs if run.status is RunStatus.INFRASTRUCTURE_ERROR]
+
+    answer = await unspoiled(attempt, bad)
+    return answer.runs, answer.isolation
+
+
+async def unspoiled(attempt: Callable[[], Awaitable[T]], bad: Callable[[T], Sequence[str]]) -> T:
+    """Return what an attempt came to, the first of which the machinery spoiled nothing (`bad` says what).
+
+    Raises:
+        ExecutorError: not retryable, if it spoiled every try; from an attempt, at once.
+    """
+    spoiled = ""
+    for _ in range(TRIES):
+        result = await attempt()
+        errors = bad(result)
+        if not errors:
+            return result
+        spoiled = errors[0]
     raise ExecutorError(f"spoiled {TRIES} times: {spoiled}", retryable=False)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 from atlas.contracts import Execute, Execution, MakeInputs, Probe, Verdict
-from atlas.errors import ExecutorError
 from atlas.events import AnyEvent, ExecutionFinished
 from atlas.executor import Executor
 from atlas.judge import judge
 from atlas.state import TaskState
 from atlas.worker import Context, Handler
-from services.sandbox.asking import TRIES
+from services.sandbox.asking import unspoiled
 from services.sandbox.inputs import make_inputs
 from services.sandbox.probes import probe
 
@@ -26,17 +25,18 @@ async def execute(executor: Executor, state: TaskState, candidate: str) -> Execu
     """
     code = state.candidates[candidate].code or ""
     problem = state.task.problem
-    spoiled = ""
-    for _ in range(TRIES):
+
+    async def attempt() -> Execution:
         began = time.monotonic()
         execution = await judge(
             executor, code=code, problem=problem, tests=problem.examples, checker="official"
         )
-        bad = [r.error for r in execution.results if r.verdict is Verdict.INFRASTRUCTURE_ERROR]
-        if not bad:
-            return execution.model_copy(update={"seconds": time.monotonic() - began})
-        spoiled = bad[0]
-    raise ExecutorError(f"spoiled {TRIES} times: {spoiled}", retryable=False)
+        return execution.model_copy(update={"seconds": time.monotonic() - began})
+
+    def bad(execution: Execution) -> list[str]:
+        return [r.error for r in execution.results if r.verdict is Verdict.INFRASTRUCTURE_ERROR]
+
+    return await unspoiled(attempt, bad)
 
 
 def handler(executor: Executor) -> Handler:
