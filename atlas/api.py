@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from atlas.contracts import AnyCommand, Contract, Evidence, Priority, Problem, Usage
+from atlas.commands import AnyCommand, Priority
+from atlas.contracts import Contract, Evidence, Problem, Usage
 from atlas.events import (
     CandidateProbed,
     Entry,

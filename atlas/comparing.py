@@ -14,15 +14,8 @@ only once nothing more is drawn. What comes of a comparison (`CandidatesClustere
 from __future__ import annotations
 
 from atlas.budget import affordable
-from atlas.contracts import (
-    AnyCommand,
-    Candidate,
-    ClusterCandidates,
-    MakeInputs,
-    Probe,
-    ReadStatement,
-    WriteInputs,
-)
+from atlas.commands import AnyCommand, ClusterCandidates, MakeInputs, Probe, ReadStatement, WriteInputs
+from atlas.contracts import Candidate
 from atlas.state import TaskState
 
 CALLS_A_ROUND = 3  # inputs, a generator, a validator

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from atlas.api import DeadLetter, DeadLetterList
-from atlas.contracts import SERVICE_OF, AnyCommand
+from atlas.commands import SERVICE_OF, AnyCommand
 from atlas.errors import NotFound
 from atlas.redis_keys import DEAD
 

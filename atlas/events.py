@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from atlas.commands import Priority
 from atlas.contracts import (
     Candidate,
     CandidateCluster,
@@ -18,7 +19,6 @@ from atlas.contracts import (
     Execution,
     LogprobSummary,
     Plan,
-    Priority,
     Problem,
     SamplingParams,
     Usage,

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from atlas import redis_keys
-from atlas.contracts import SERVICE_OF, AnyCommand
+from atlas.commands import SERVICE_OF, AnyCommand
 from atlas.events import AnyEvent, CommandFailed, Entry, ModelCallFinished, TaskSubmitted
 from atlas.pipeline import Step, advance
 from atlas.redis_keys import GROUP

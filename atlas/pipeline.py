@@ -21,18 +21,8 @@ from dataclasses import dataclass
 
 from atlas import comparing
 from atlas.budget import affordable
-from atlas.contracts import (
-    PERSPECTIVES,
-    AnyCommand,
-    Candidate,
-    Energy,
-    Execute,
-    Generate,
-    MakePlans,
-    Repair,
-    Score,
-    Select,
-)
+from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Repair, Score, Select
+from atlas.contracts import PERSPECTIVES, Candidate, Energy
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
 from atlas.state import TaskState, apply

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from atlas.api import QueueStatus
-from atlas.contracts import SERVICES
+from atlas.commands import SERVICES
 from atlas.redis_keys import DEAD, DEADLINES, GROUP, queues
 
 HEARD_MS = 60_000

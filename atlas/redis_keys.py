@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.contracts import PRIORITIES, Priority
+from atlas.commands import PRIORITIES, Priority
 
 GROUP = "workers"
 

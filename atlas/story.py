@@ -14,22 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atlas.api import TaskView, doubt
-from atlas.contracts import (
-    AnyCommand,
-    Candidate,
-    Energy,
-    Evidence,
-    Execute,
-    Execution,
-    Generate,
-    MakePlans,
-    Repair,
-    Score,
-    TestResult,
-    Thinking,
-    Usage,
-    Verdict,
-)
+from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Repair, Score
+from atlas.contracts import Candidate, Energy, Evidence, Execution, TestResult, Thinking, Usage, Verdict
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,

@@ -20,7 +20,7 @@ from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 
 from atlas.cancellation import cancel
-from atlas.contracts import AnyCommand
+from atlas.commands import AnyCommand
 from atlas.errors import BadInput, BadOutput, InfrastructureError
 from atlas.events import ANSWERS, AnyEvent, CommandFailed, TaskFailed, TaskSubmitted
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome

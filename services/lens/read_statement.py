@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 
-from atlas.contracts import ReadStatement, SamplingParams
+from atlas.commands import ReadStatement
+from atlas.contracts import SamplingParams
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import StatementRead
 from atlas.generated_inputs import ProbedRun

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.contracts import ClusterCandidates, ReadStatement, Score, Select, WriteInputs
+from atlas.commands import ClusterCandidates, ReadStatement, Score, Select, WriteInputs
 from atlas.events import AnyEvent, CandidateScored
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler

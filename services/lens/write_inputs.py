@@ -12,7 +12,8 @@ from __future__ import annotations
 import ast
 import warnings
 
-from atlas.contracts import MAX_CODE_CHARS, SamplingParams, WriteInputs
+from atlas.commands import WriteInputs
+from atlas.contracts import MAX_CODE_CHARS, SamplingParams
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import InputsWritten
 from atlas.extract import program

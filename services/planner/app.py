@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from atlas.commands import Generate, MakePlans
 from atlas.config import Settings
-from atlas.contracts import Candidate, Contract, Generate, MakePlans, Plan, Problem
+from atlas.contracts import Candidate, Contract, Plan, Problem
 from atlas.events import TaskSubmitted
 from atlas.llama import ModelServer
 from atlas.pins import current_pins

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationError
 
-from atlas.contracts import Contract, MakePlans, Plan, SamplingParams
+from atlas.commands import MakePlans
+from atlas.contracts import Contract, Plan, SamplingParams
 from atlas.errors import BadOutput
 from atlas.events import PlanMade
 from atlas.llama import CompletionRequest, ModelServer

@@ -6,7 +6,8 @@ from typing import Literal
 
 from atlas.budget import spendable
 from atlas.candidates import candidate
-from atlas.contracts import Generate, SamplingParams
+from atlas.commands import Generate
+from atlas.contracts import SamplingParams
 from atlas.errors import BudgetSpent
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer

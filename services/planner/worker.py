@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.contracts import Generate, MakePlans
+from atlas.commands import Generate, MakePlans
 from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler

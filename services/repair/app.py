@@ -7,6 +7,7 @@ from dataclasses import replace
 from fastapi import FastAPI, Request
 from pydantic import Field
 
+from atlas.commands import Repair
 from atlas.config import Settings
 from atlas.contracts import (
     MAX_CODE_CHARS,
@@ -15,7 +16,6 @@ from atlas.contracts import (
     Execution,
     Perspective,
     Problem,
-    Repair,
     SamplingParams,
     Usage,
 )

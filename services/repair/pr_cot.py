@@ -9,7 +9,8 @@ sees its program and the public examples it fails, with what came out instead; n
 from __future__ import annotations
 
 from atlas.candidates import candidate
-from atlas.contracts import Contract, Repair, SamplingParams, Verdict
+from atlas.commands import Repair
+from atlas.contracts import Contract, SamplingParams, Verdict
 from atlas.errors import BadOutput
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer

@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from atlas.contracts import MakeInputs, Problem
+from atlas.commands import MakeInputs
+from atlas.contracts import Problem
 from atlas.events import InputsMade
 from atlas.executor import Executor, Run, RunStatus
 from atlas.generated_inputs import (

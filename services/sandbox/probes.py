@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 
-from atlas.contracts import Probe
+from atlas.commands import Probe
 from atlas.errors import BadOutput
 from atlas.events import CandidateProbed
 from atlas.executor import Executor, Run

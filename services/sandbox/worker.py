@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from atlas.contracts import Execute, Execution, MakeInputs, Probe, Verdict
+from atlas.commands import Execute, MakeInputs, Probe
+from atlas.contracts import Execution, Verdict
 from atlas.events import AnyEvent, ExecutionFinished
 from atlas.executor import Executor
 from atlas.judge import judge

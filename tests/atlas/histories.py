@@ -7,32 +7,34 @@ from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
 
-from atlas.contracts import (
+from atlas.commands import (
     AnyCommand,
-    Candidate,
-    CandidateCluster,
     ClusterCandidates,
-    Energy,
-    Evidence,
-    Example,
     Execute,
-    Execution,
     Generate,
     MakeInputs,
     MakePlans,
-    Plan,
     Probe,
-    Problem,
     ReadStatement,
     Repair,
-    SamplingParams,
     Score,
     Select,
+    WriteInputs,
+)
+from atlas.contracts import (
+    Candidate,
+    CandidateCluster,
+    Energy,
+    Evidence,
+    Example,
+    Execution,
+    Plan,
+    Problem,
+    SamplingParams,
     TestResult,
     Unavailable,
     Usage,
     Verdict,
-    WriteInputs,
 )
 from atlas.events import (
     AnyEvent,

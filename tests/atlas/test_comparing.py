@@ -9,19 +9,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from atlas.budget import kept, spendable, tokens_left
-from atlas.contracts import (
+from atlas.commands import (
     AnyCommand,
-    Candidate,
     ClusterCandidates,
     Generate,
     MakeInputs,
     Probe,
     ReadStatement,
-    SamplingParams,
     Select,
-    Usage,
     WriteInputs,
 )
+from atlas.contracts import Candidate, SamplingParams, Usage
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,

@@ -9,7 +9,7 @@ import pytest
 from histories import submission
 
 from atlas.api import DeadLetterList
-from atlas.contracts import Generate, MakePlans
+from atlas.commands import Generate, MakePlans
 from atlas.dead_letters import DeadLetters
 from atlas.errors import NotFound
 from atlas.journal import Journal

@@ -11,7 +11,7 @@ from histories import Pick, answer, model_call, picking, plainest, submission, s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from atlas.contracts import PRIORITIES, SERVICES
+from atlas.commands import PRIORITIES, SERVICES
 from atlas.events import CommandFailed, DeadlineReached, TaskCancelled, TaskSubmitted
 from atlas.journal import BLOB_OVER_BYTES, Delivery, Journal, Outcome
 from atlas.policy import FULL, A

@@ -10,7 +10,8 @@ from histories import SAMPLING, model_call, submission
 from prometheus_client import REGISTRY
 from worker_bench import Bench, new_bench, solver
 
-from atlas.contracts import Generate, Usage
+from atlas.commands import Generate
+from atlas.contracts import Usage
 from atlas.errors import ModelServerError
 from atlas.events import ModelCallFinished
 from atlas.journal import Journal

@@ -8,20 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.budget import LEAST_TOKENS, tokens_left
-from atlas.contracts import (
-    PERSPECTIVES,
-    Candidate,
-    Energy,
-    Execute,
-    Execution,
-    Generate,
-    MakePlans,
-    Plan,
-    Repair,
-    Select,
-    TestResult,
-    Verdict,
-)
+from atlas.commands import Execute, Generate, MakePlans, Repair, Select
+from atlas.contracts import PERSPECTIVES, Candidate, Energy, Execution, Plan, TestResult, Verdict
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,

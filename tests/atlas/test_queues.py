@@ -9,7 +9,7 @@ from histories import submission
 
 from atlas import queues
 from atlas.api import QueueStatus
-from atlas.contracts import SERVICES
+from atlas.commands import SERVICES
 from atlas.events import TaskCancelled
 from atlas.journal import Journal
 from atlas.policy import A

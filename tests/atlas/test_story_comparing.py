@@ -9,7 +9,8 @@ import pytest
 
 from atlas.api import doubt, view
 from atlas.cli_solve import exit_code
-from atlas.contracts import Agreement, CandidateCluster, ClusterCandidates, Evidence
+from atlas.commands import ClusterCandidates
+from atlas.contracts import Agreement, CandidateCluster, Evidence
 from atlas.events import (
     AnyEvent,
     CandidateProbed,

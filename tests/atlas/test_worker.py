@@ -8,7 +8,7 @@ import pytest
 from histories import submission
 from worker_bench import Bench, Probe, StreamingServer, new_bench, plain, solver, within
 
-from atlas.contracts import Generate
+from atlas.commands import Generate
 from atlas.errors import BadInput
 from atlas.events import TaskCancelled, TaskDecided
 from atlas.llama_fake import FakeModelServer

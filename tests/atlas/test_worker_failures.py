@@ -10,7 +10,7 @@ from histories import answer, plainest, submission
 from worker_bench import Bench, HastyJournal, Probe, new_bench, plain, within
 
 from atlas import worker as worker_module
-from atlas.contracts import Command
+from atlas.commands import Command
 from atlas.errors import BadInput, BadOutput, InfrastructureError, ModelServerError, NotFound
 from atlas.events import AnyEvent, CommandFailed, TaskFailed
 from atlas.policy import A

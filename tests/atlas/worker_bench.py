@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from histories import SAMPLING, answer, plainest
 
-from atlas.contracts import Generate, MakePlans
+from atlas.commands import Generate, MakePlans
 from atlas.events import AnyEvent
 from atlas.journal import Delivery, Journal
 from atlas.llama import CompletionRequest, CompletionResult, OnTokens

@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.api import view
-from atlas.contracts import (
+from atlas.commands import (
     AnyCommand,
-    Candidate,
     ClusterCandidates,
-    Example,
     Execute,
-    Execution,
     Generate,
-    LogprobSummary,
     MakeInputs,
     Probe,
+    Select,
+    WriteInputs,
+)
+from atlas.contracts import (
+    Candidate,
+    Example,
+    Execution,
+    LogprobSummary,
     Problem,
     SamplingParams,
-    Select,
     TestResult,
     Usage,
     Verdict,
-    WriteInputs,
 )
 from atlas.events import (
     AnyEvent,

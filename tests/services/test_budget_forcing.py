@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from atlas.contracts import Candidate, Example, Generate, Problem, Thinking, Usage
+from atlas.commands import Generate
+from atlas.contracts import Candidate, Example, Problem, Thinking, Usage
 from atlas.errors import BudgetSpent, ModelServerError
 from atlas.events import Choice, Pins, TaskSubmitted
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens

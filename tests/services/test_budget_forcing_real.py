@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from atlas.contracts import Candidate, Generate, Problem
+from atlas.commands import Generate
+from atlas.contracts import Candidate, Problem
 from atlas.events import ModelCallFinished, TaskSubmitted
 from atlas.llama import LlamaClient
 from atlas.models import ModelFile

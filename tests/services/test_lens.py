@@ -6,18 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlas.commands import Generate, Score, Select
 from atlas.contracts import (
     Candidate,
     Energy,
     EnergyScore,
     Example,
     Execution,
-    Generate,
     LogprobSummary,
     Problem,
     SamplingParams,
-    Score,
-    Select,
     TestResult,
     Unavailable,
     Usage,

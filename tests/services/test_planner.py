@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Example, Generate, MakePlans, Problem
+from atlas.commands import Generate, MakePlans
+from atlas.contracts import MAX_CODE_CHARS, Candidate, Example, Problem
 from atlas.errors import BadOutput
 from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.journal import Delivery, Journal

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from atlas.budget import LEAST_TOKENS
+from atlas.commands import Repair
 from atlas.config import Settings
 from atlas.contracts import (
     PERSPECTIVES,
@@ -15,7 +16,6 @@ from atlas.contracts import (
     Example,
     Execution,
     Problem,
-    Repair,
     SamplingParams,
     TestResult,
     Usage,

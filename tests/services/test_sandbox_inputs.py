@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from atlas.commands import MakeInputs, Probe
 from atlas.config import Settings
-from atlas.contracts import Candidate, Example, MakeInputs, Probe, Problem, SamplingParams, Usage
+from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage
 from atlas.embedded import executor_server
 from atlas.errors import ExecutorError
 from atlas.events import InputsMade, Pins, TaskSubmitted

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from atlas.contracts import Candidate, Example, Execute, Problem, SamplingParams, Select, Usage, Verdict
+from atlas.commands import Execute, Select
+from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage, Verdict
 from atlas.errors import ExecutorError
 from atlas.events import CandidateGenerated, ExecutionFinished, Pins, TaskSubmitted
 from atlas.executor import Run, RunStatus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from atlas.contracts import SERVICE_OF
+from atlas.commands import SERVICE_OF
 from atlas.events import AnyEvent, TaskSubmitted
 from atlas.executor import Executor
 from atlas.journal import Journal

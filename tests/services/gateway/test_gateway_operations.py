@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from atlas.client import Gateway, GatewayRefused
+from atlas.commands import SERVICES
 from atlas.config import Settings
-from atlas.contracts import SERVICES
 from atlas.journal import Journal
 from atlas.model_facts import ModelFacts
 from services.gateway.app import create

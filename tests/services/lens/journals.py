@@ -6,20 +6,19 @@ from collections.abc import Sequence
 
 from lens_states import Drawn, Given, ran, run
 
-from atlas.contracts import (
+from atlas.commands import (
     AnyCommand,
     ClusterCandidates,
-    Example,
     Execute,
     Generate,
     MakeInputs,
     Probe,
-    Problem,
     ReadStatement,
     Score,
     Select,
     WriteInputs,
 )
+from atlas.contracts import Example, Problem
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,

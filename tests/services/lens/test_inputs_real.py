@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from lens_states import Drawn, state
 
-from atlas.contracts import Example, Problem, ReadStatement, SamplingParams
+from atlas.commands import ReadStatement
+from atlas.contracts import Example, Problem, SamplingParams
 from atlas.input_shape import fits
 from atlas.llama import CompletionRequest, LlamaClient
 from atlas.prompts import messages

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from lens_states import CRASH, Drawn, state
 
-from atlas.contracts import ReadStatement
+from atlas.commands import ReadStatement
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import StatementRead
 from atlas.llama import CompletionRequest

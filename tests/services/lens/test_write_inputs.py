@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage, WriteInputs
+from atlas.commands import WriteInputs
+from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import InputsWritten, Pins, TaskSubmitted
 from atlas.llama import CompletionRequest

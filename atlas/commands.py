@@ -1,0 +1,129 @@
+"""Commands: work that should be done, each for one service. What `atlas.pipeline` decides on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from atlas.contracts import Contract, Perspective
+
+
+class Command(Contract):
+    """A unit of work for one service; `id` is unique within its task and the same on every re-decision."""
+
+    id: str
+
+
+class MakePlans(Command):
+    """Ask the model for `n` distinct plans."""
+
+    kind: Literal["make_plans"] = "make_plans"
+    n: int
+
+
+class Generate(Command):
+    """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`."""
+
+    kind: Literal["generate"] = "generate"
+    first: int
+    n: int = 1
+    plan: int | None = None
+
+
+class Score(Command):
+    """Give a candidate its energy."""
+
+    kind: Literal["score"] = "score"
+    candidate: str
+
+
+class Execute(Command):
+    """Run a candidate on the public examples."""
+
+    kind: Literal["execute"] = "execute"
+    candidate: str
+
+
+class Repair(Command):
+    """Mend a candidate that fails public examples, looked at in one way: candidate id `r{index}`."""
+
+    kind: Literal["repair"] = "repair"
+    index: int
+    candidate: str
+    perspective: Perspective
+
+
+class WriteInputs(Command):
+    """Ask the model for inputs, without outputs: of any kind (round 0), or on which two candidates differ."""
+
+    kind: Literal["write_inputs"] = "write_inputs"
+    round: int = Field(ge=0)
+    between: tuple[str, str] | None = None
+
+
+class MakeInputs(Command):
+    """Run what the model wrote for a round, and keep the inputs that are valid."""
+
+    kind: Literal["make_inputs"] = "make_inputs"
+    round: int = Field(ge=0)
+
+
+class Probe(Command):
+    """Run a candidate on the inputs of a round, to see what comes out."""
+
+    kind: Literal["probe"] = "probe"
+    round: int = Field(ge=0)
+    candidate: str
+
+
+class ClusterCandidates(Command):
+    """Group the candidates by what they gave on the inputs, and say how likely each group is right."""
+
+    kind: Literal["cluster"] = "cluster"
+
+
+class ReadStatement(Command):
+    """Ask the model which of two candidates' outputs on one input the statement calls for."""
+
+    kind: Literal["read_statement"] = "read_statement"
+    between: tuple[str, str]
+
+
+class Select(Command):
+    """Choose the one program and end the task."""
+
+    kind: Literal["select"] = "select"
+
+
+AnyCommand = Annotated[
+    MakePlans
+    | Generate
+    | Score
+    | Execute
+    | Repair
+    | WriteInputs
+    | MakeInputs
+    | Probe
+    | ClusterCandidates
+    | ReadStatement
+    | Select,
+    Field(discriminator="kind"),
+]
+
+SERVICE_OF: dict[str, str] = {
+    "make_plans": "planner",
+    "generate": "planner",
+    "score": "lens",
+    "select": "lens",
+    "execute": "sandbox",
+    "repair": "repair",
+    "write_inputs": "lens",
+    "make_inputs": "sandbox",
+    "probe": "sandbox",
+    "cluster": "lens",
+    "read_statement": "lens",
+}
+SERVICES = ("planner", "lens", "sandbox", "repair")
+Priority = Literal["p0", "p1", "p2"]
+PRIORITIES: tuple[Priority, ...] = ("p0", "p1", "p2")
