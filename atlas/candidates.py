@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from atlas.choice import letter
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Perspective, Problem, SamplingParams, Thinking
+from atlas.contracts import (
+    MAX_CODE_CHARS,
+    Candidate,
+    Perspective,
+    Perturbation,
+    Problem,
+    SamplingParams,
+    Thinking,
+)
 from atlas.events import Choice
 from atlas.extract import name_of, program, program_of_steps
 
@@ -18,6 +26,7 @@ def candidate(
     id: str,  # noqa: A002 - the field's name
     origin: Literal["sample", "plan", "repair"],
     plan: int | None = None,
+    perturbation: Perturbation | None = None,
     parent: str | None = None,
     perspective: Perspective | None = None,
     thinking: Thinking | None = None,
@@ -28,6 +37,7 @@ def candidate(
         id=id,
         origin=origin,
         plan=plan,
+        perturbation=perturbation,
         parent=parent,
         perspective=perspective,
         code=code if code is not None and len(code) <= MAX_CODE_CHARS else None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atlas.contracts import Contract, Perspective
+from atlas.contracts import Contract, Perspective, Perturbation
 
 
 class Command(Contract):
@@ -16,19 +16,24 @@ class Command(Contract):
 
 
 class MakePlans(Command):
-    """Ask the model for `n` distinct plans."""
+    """Ask the model for `n` plans of different algorithm families."""
 
     kind: Literal["make_plans"] = "make_plans"
     n: int
 
 
 class Generate(Command):
-    """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`."""
+    """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`.
+
+    They follow a plan, or a perturbation of the problem, or neither. `greedy`: at temperature 0.
+    """
 
     kind: Literal["generate"] = "generate"
     first: int
     n: int = 1
     plan: int | None = None
+    perturbation: Perturbation | None = None
+    greedy: bool = False
 
 
 class Score(Command):

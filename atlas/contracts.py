@@ -9,7 +9,7 @@ Times are seconds, sizes say their unit in the name, log-probabilities are natur
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -106,10 +106,20 @@ class Problem(Contract):
 # ---------------------------------------------------------------- what the model makes
 
 
-class Plan(Contract):
-    """One way to solve the problem, in words (PlanSearch, arXiv:2409.03733)."""
+class ConstraintSet(Contract):
+    """What keeps plans apart: a family of algorithms, what one of it takes, and what it rules out."""
 
+    family: str
+    requires: str
+    rules_out: str
+
+
+class Plan(Contract):
+    """One way to solve the problem, in words (PlanSearch, arXiv:2409.03733), within `constraints`."""
+
+    constraints: ConstraintSet | None = None
     algorithm: str
+    data_structures: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     edge_cases: tuple[str, ...] = ()
 
@@ -190,6 +200,24 @@ PERSPECTIVES: tuple[Perspective, ...] = (
 )
 
 
+Perturbation = Literal[
+    "competitor",
+    "step_by_step",
+    "plain_loops",
+    "engineer",
+    "edge_cases_first",
+    "functional",
+    "mathematician",
+    "complexity_first",
+    "brute_force_first",
+    "teacher",
+    "constraints_first",
+    "small_functions",
+]
+# In the order they are used: of the three kinds (roles, instructions, styles) one after the other.
+PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
+
+
 class Candidate(Contract):
     """One answer of the model.
 
@@ -201,6 +229,7 @@ class Candidate(Contract):
     id: str
     origin: Literal["sample", "plan", "repair"]
     plan: int | None = None
+    perturbation: Perturbation | None = Field(default=None, description="how the problem was put")
     parent: str | None = Field(default=None, description="the candidate that a repair mends")
     perspective: Perspective | None = Field(default=None, description="how a repair looked at its parent")
     code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)

@@ -3,9 +3,9 @@
 Pure: no I/O, no clock, no randomness. `decide` is asked after every event by whichever worker appended it,
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
-    submitted ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select ─▶ decided
-                                   │         └▶ [compare programs on generated inputs: atlas.comparing]
-                                   └▶ [Score], with Lens weights pinned: then run in energy order
+    submitted ─▶ [probe] ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select
+                                              │         └▶ [compare on generated inputs: atlas.comparing]
+                                              └▶ [Score], with Lens weights pinned: then run in energy order
 
 What bounds it: `k` and `repairs`, the hard token budget (no call is begun that could exceed it), and the
 deadline (an event); whichever comes first, the best program so far is the answer.
@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from atlas import comparing
 from atlas.budget import affordable
 from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Repair, Score, Select
-from atlas.contracts import PERSPECTIVES, Candidate, Energy
+from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "3"
+PIPELINE_VERSION = "4"
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
 
@@ -146,30 +146,51 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
 
 def _plans(state: TaskState) -> list[AnyCommand]:
     n = 0 if _is_choice(state) else state.task.policy.plans
-    wanted = n > 0 and not state.done("plans") and affordable(state, "plans", n)
-    return [MakePlans(id="plans", n=n)] if wanted else []
+    wanted = n > 0 and not state.done("plans") and _probed(state)
+    return [MakePlans(id="plans", n=n)] if wanted and affordable(state, "plans", n) else []
+
+
+def _probed(state: TaskState) -> bool:
+    """Whether the baseline's candidate, if the policy begins with it, is drawn and has not ended the task."""
+    if not state.task.policy.probe:
+        return True
+    judged = not _stops_early(state) or _ranked(state) or not _unexecuted(state)
+    return state.done("generate:0") and judged and not _enough(state)
 
 
 def _next_generation(state: TaskState) -> Generate | None:
-    """The first Generate of the policy's schedule that is not done: one per plan, then plain samples.
+    """The first Generate of the policy's schedule that is not done.
+
+    The schedule: the baseline's candidate, one candidate to a plan, one to a perturbation, plain samples.
 
     Calls of one task run one after another, so that each finds the others' prefix in its slot's cache; plain
     samples share one prompt and, where nothing may stop them early, four of them a call (or as many as must
     agree before anything can). None when the schedule is done, or the next call cannot be paid for.
     """
     policy = state.task.policy
-    planned = min(len(state.plans), policy.plans, policy.k)
     first = 0
     while first < policy.k:
-        together = SAMPLES_A_CALL if not _stops_early(state) else _needed_to_agree(state) - first
-        n = max(1, min(together, SAMPLES_A_CALL, policy.k - first)) if first >= planned else 1
-        name = f"generate:{first}"
-        if not state.done(name):
-            plan = first if first < planned else None
-            paid = affordable(state, name, n)
-            return Generate(id=name, first=first, n=n, plan=plan) if paid else None
-        first += n
+        command = _scheduled(state, first)
+        if not state.done(command.id):
+            return command if affordable(state, command.id, command.n) else None
+        first += command.n
     return None
+
+
+def _scheduled(state: TaskState, first: int) -> Generate:
+    """The Generate of the policy's schedule that begins with candidate `first`."""
+    policy, name = state.task.policy, f"generate:{first}"
+    if policy.probe and first == 0:
+        return Generate(id=name, first=0, greedy=True)
+    plan = first - policy.probe
+    if plan < min(len(state.plans), policy.plans):
+        return Generate(id=name, first=first, plan=plan)
+    perturbed = plan - min(len(state.plans), policy.plans)
+    if perturbed < policy.perturbations and not _is_choice(state):
+        turn = (perturbed + policy.seed) % len(PERTURBATIONS)
+        return Generate(id=name, first=first, perturbation=PERTURBATIONS[turn])
+    together = SAMPLES_A_CALL if not _stops_early(state) else _needed_to_agree(state) - first
+    return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, policy.k - first)))
 
 
 def _needed_to_agree(state: TaskState) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from atlas.contracts import PERTURBATIONS
 from atlas.errors import NotFound
 
 
@@ -25,7 +26,9 @@ class Part(str, Enum):
 
 # What there is so far. Two are there only for some models (see `missing`): the Lens, which needs weights, and
 # budget forcing, which needs a model that thinks.
-BUILT = frozenset({Part.PLAN_SEARCH, Part.PR_COT, Part.BUDGET_FORCING, Part.OUTPUT_AGREEMENT})
+BUILT = frozenset(
+    {Part.PLAN_SEARCH, Part.DIV_SAMPLING, Part.PR_COT, Part.BUDGET_FORCING, Part.OUTPUT_AGREEMENT}
+)
 
 Selector = Literal["examples", "majority", "calibrated"]
 ThinkingTokens = Literal[0, 1024, 2048, 4096, 8192, 16_384, 32_768]
@@ -34,7 +37,9 @@ ThinkingTokens = Literal[0, 1024, 2048, 4096, 8192, 16_384, 32_768]
 class Policy(BaseModel):
     """How much compute to spend on a task, and where.
 
-    `plans` of the `k` candidates follow a plan of their own (PlanSearch); the rest are plain samples.
+    `probe`: the first candidate is the baseline's, at temperature 0, and plans are made only if it does not
+    end the task. `plans` of the `k` candidates follow a plan of their own (PlanSearch), the next
+    `perturbations` each another way to put the problem (DivSampling); the rest are plain samples.
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
     (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes.
     `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
@@ -55,7 +60,9 @@ class Policy(BaseModel):
 
     name: str = Field(min_length=1, max_length=40)
     k: int = Field(default=1, ge=1, le=64, description="candidates at most")
+    probe: bool = Field(default=False, description="draw the baseline's candidate first")
     plans: int = Field(default=0, ge=0, le=16)
+    perturbations: int = Field(default=0, ge=0, le=len(PERTURBATIONS), description="perturbed samples")
     execute: bool = Field(default=True, description="run candidates on the public examples")
     stop_after_passing: int = Field(default=1, ge=0)
     repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
@@ -71,7 +78,7 @@ class Policy(BaseModel):
     temperature: float = Field(default=0.7, ge=0, le=2)
     plan_temperature: float = Field(default=0.7, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=16, le=65_536, description="per candidate")
-    plan_max_tokens: int = Field(default=768, ge=16, le=65_536)
+    plan_max_tokens: int = Field(default=512, ge=16, le=65_536, description="per plan")
     analysis_max_tokens: int = Field(default=192, ge=16, le=65_536, description="per repair's analysis")
     thinking_tokens: ThinkingTokens = Field(default=0, description="per candidate")
     waits: int = Field(default=0, ge=0, le=3, description="per candidate")
@@ -98,6 +105,7 @@ class Policy(BaseModel):
         """Every part this policy asks for, in the order of `Part`."""
         counted = {
             Part.PLAN_SEARCH: self.plans > 0,
+            Part.DIV_SAMPLING: self.perturbations > 0,
             Part.PR_COT: self.repairs > 0,
             Part.BUDGET_FORCING: self.thinking_tokens > 0,
             Part.OUTPUT_AGREEMENT: self.inputs > 0,
@@ -116,7 +124,6 @@ def missing(policy: Policy, lens_weights: str | None = None, *, thinks: bool = F
 
 
 # The ablation A to E: what each phase adds (upstream's conditions, docs/ARCHITECTURE.md).
-_PHASE_1 = (Part.DIV_SAMPLING,)
 _PHASE_3 = (Part.SELF_TESTS, Part.REFINEMENT)
 # One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
 EQUAL_TOKENS = 8192
@@ -126,29 +133,31 @@ INPUTS = 16
 _THINKING: ThinkingTokens = 2048
 
 A = Policy(name="A", k=1, execute=False, temperature=0.0)
-B = Policy(name="B", k=3, plans=2, thinking_tokens=_THINKING, extras=_PHASE_1)
-C = B.model_copy(update={"name": "C", "extras": (*_PHASE_1, Part.LENS)})
-D = B.model_copy(
-    update={"name": "D", "repairs": 4, "token_budget": EQUAL_TOKENS, "extras": (*_PHASE_1, *_PHASE_3)}
-)
-E = D.model_copy(update={"name": "E", "extras": (*_PHASE_1, Part.LENS, *_PHASE_3)})
+B = Policy(name="B", k=3, probe=True, plans=2, perturbations=2, thinking_tokens=_THINKING)
+C = B.model_copy(update={"name": "C", "extras": (Part.LENS,)})
+D = B.model_copy(update={"name": "D", "repairs": 4, "token_budget": EQUAL_TOKENS, "extras": _PHASE_3})
+E = D.model_copy(update={"name": "E", "extras": (Part.LENS, *_PHASE_3)})
 FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 
 # The controls spend D's budget on plain samples of one prompt (they can share one pool of them).
 RESAMPLE = Policy(name="resample", k=64, token_budget=EQUAL_TOKENS)
+DIV_SAMPLING = RESAMPLE.model_copy(
+    update={"name": "div-sampling", "k": len(PERTURBATIONS), "perturbations": len(PERTURBATIONS)}
+)
 NO_PLAN = RESAMPLE.model_copy(update={"name": "no-plan", "stop_after_passing": 0})
 SELF_CONSISTENCY = NO_PLAN.model_copy(
     update={"name": "self-consistency", "inputs": INPUTS, "selector": "majority"}
 )
 
-POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, NO_PLAN, SELF_CONSISTENCY, FULL)}
+POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, FULL)}
 SUMMARIES = {
     "A": "baseline: one sample at temperature 0, not executed",
-    "B": "phase 1: plans and diverse samples, chosen by the public examples",
+    "B": "phase 1: the baseline's sample, then plans and diverse samples, chosen by the public examples",
     "C": "phases 1 and 2: B, run in the Lens's energy order",
     "D": "phases 1 and 3: B, then repair of what fails",
     "E": "phases 1, 2 and 3: everything",
     "resample": "control at D's tokens: plain samples until one passes the public examples",
+    "div-sampling": "the problem put in twelve ways, one sample each, until one passes the public examples",
     "no-plan": "control at D's tokens: plain samples to the end of the budget, chosen as B chooses",
     "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
     "full": "the default: plans, samples, public examples, repair, and the Lens where it has weights",

@@ -207,8 +207,12 @@ def _submitted(event: TaskSubmitted) -> str:
 
 def _spending(policy: Policy) -> str:
     parts = [f"at most {count(policy.k, 'candidate')}"]
+    if policy.probe:
+        parts.append("the baseline's first")
     if policy.plans:
         parts.append(count(policy.plans, "plan"))
+    if policy.perturbations:
+        parts.append(count(policy.perturbations, "perturbation"))
     if policy.repairs:
         parts.append(count(policy.repairs, "repair"))
     if policy.inputs:
@@ -239,6 +243,8 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
         what = f"{candidate.id} mends {candidate.parent}{perspective}"
     elif candidate.plan is not None:
         what = f"{candidate.id} drawn after {_plan(state, candidate.plan)}"
+    elif candidate.perturbation is not None:
+        what = f"{candidate.id} drawn in another way ({words(candidate.perturbation)})"
     else:
         what = f"{candidate.id} drawn"
     thought = _thought(candidate.thinking) if candidate.thinking else ""
@@ -297,10 +303,10 @@ def _doing(state: TaskState, command: AnyCommand) -> str:
     match command:
         case MakePlans(n=n):
             return f"making {count(n, 'plan')}"
-        case Generate(first=first, n=n, plan=plan):
+        case Generate(first=first, n=n, plan=plan, perturbation=way):
             last = f" to c{first + n - 1}" if n > 1 else ""
             after = f" after {_plan(state, plan)}" if plan is not None else ""
-            return f"drawing c{first}{last}{after}"
+            return f"drawing c{first}{last}{after or (f' ({words(way)})' if way else '')}"
         case Score(candidate=name):
             return f"scoring {name}"
         case Execute(candidate=name):

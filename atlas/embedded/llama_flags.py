@@ -26,8 +26,9 @@ def flags(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port
         "--ctx-size", str(settings.context_tokens), "--parallel", str(settings.slots), "--kv-unified",
         "--cache-type-k", settings.kv_type, "--cache-type-v", settings.kv_type,
         "--cache-ram", str(OLD_PROMPTS_MIB),
-        # One thread more than needed only spins; a prompt's batches do use every core.
-        "--threads", str(settings.generation_threads), "--threads-batch", str(os.cpu_count() or 1),
+        # One thread more than needed only spins; batches (prompts, several streams) do use every core.
+        "--threads", str(settings.generation_threads),
+        "--threads-batch", str(settings.threads or os.cpu_count() or 1),
         "--gpu-layers", str(0 if settings.gpu_device == "none" else ALL_LAYERS),
         "--embeddings", "--pooling", "mean", "--metrics", "--slots", "--no-ui",
     ]

@@ -36,8 +36,8 @@ _ENVIRONMENT.globals["letters"] = LETTERS
 
 def _digest() -> str:
     digest = hashlib.sha256()
-    for path in sorted(_DIR.glob("*.j2")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(_DIR.rglob("*.j2")):
+        digest.update(path.relative_to(_DIR).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

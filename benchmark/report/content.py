@@ -183,6 +183,7 @@ class PlanNote(Contract):
 
     algorithm: str
     steps: tuple[str, ...]
+    data_structures: tuple[str, ...]
     edge_cases: tuple[str, ...]
 
 

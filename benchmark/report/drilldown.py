@@ -191,6 +191,7 @@ def _plan(plan: Plan) -> PlanNote:
     return PlanNote(
         algorithm=escaped(plan.algorithm),
         steps=tuple(map(escaped, plan.steps)),
+        data_structures=tuple(map(escaped, plan.data_structures)),
         edge_cases=tuple(map(escaped, plan.edge_cases)),
     )
 
@@ -199,6 +200,8 @@ def _candidate(candidate: Candidate, execution: Execution | None, chosen: bool, 
     title = {"sample": "plain sample", "plan": "sample after a plan", "repair": "repair"}[candidate.origin]
     if candidate.plan is not None:
         title = f"sample after plan {candidate.plan + 1}"
+    if candidate.perturbation is not None:
+        title = f"sample, the problem put in another way ({candidate.perturbation.replace('_', ' ')})"
     if candidate.parent:
         how = f", looking at {candidate.perspective.replace('_', ' ')}" if candidate.perspective else ""
         title = f"repair of {printable(candidate.parent)}{how}"

@@ -105,6 +105,7 @@ def _cut_plan(plan: PlanNote, cuts: Cuts) -> PlanNote:
     return PlanNote(
         algorithm=_shortened(plan.algorithm, cuts.text),
         steps=few(plan.steps),
+        data_structures=few(plan.data_structures),
         edge_cases=few(plan.edge_cases),
     )
 

@@ -152,6 +152,7 @@ def _pair(a: Group, b: Group) -> PairRow:
 def spends(policy: Policy) -> str:
     """Say what a policy may spend on a task."""
     parts = [count(policy.plans, "plan")] if policy.plans else []
+    parts += [count(policy.perturbations, "perturbation")] if policy.perturbations else []
     parts.append(f"{count(policy.k, 'sample')} of up to {policy.max_tokens:,} tokens")
     parts += [count(policy.repairs, "repair")] if policy.repairs else []
     parts += [f"thinking of {policy.thinking_tokens:,} tokens"] if policy.thinking_tokens else []

@@ -1,4 +1,8 @@
-"""Drawing candidate programs: from the problem alone, or following one plan."""
+"""Drawing candidate programs: from the problem alone, after a plan, or with the problem put differently.
+
+The twelve ways to put a problem are those of DivSampling (arXiv:2502.11027) in kind: roles, instructions and
+styles. Each stands after the problem, so that a task's prompts share their prefix (`atlas/prompts`).
+"""
 
 from __future__ import annotations
 
@@ -38,9 +42,10 @@ async def generate(
     task = context.state.task
     problem, policy = task.problem, task.policy
     if command.plan is None:
-        text = messages("solve", problem)
+        text = messages("solve", problem, perturbation=command.perturbation)
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
+    temperature = 0.0 if command.greedy else policy.temperature
     tags = await server.thinking() if policy.thinking_tokens and task.pins.thinks else None
     prompt = await server.chat_prompt(text, thinking=tags is not None)
     left = _left_at_first(context)
@@ -50,9 +55,12 @@ async def generate(
         n = min(together, command.first + command.n - first)
         try:
             if tags is None:
-                draws = await _draw(context, server, prompt, first, n)
+                draws = await _draw(context, server, prompt, temperature, first, n)
             else:
-                draws = [await budget_forcing.draw(context, server, prompt, tags.closing, first, left)]
+                drawn_one = budget_forcing.draw(
+                    context, server, prompt, tags.closing, temperature, first, left
+                )
+                draws = [await drawn_one]
         except BudgetSpent:
             if not events:
                 raise
@@ -66,6 +74,7 @@ async def generate(
                 id=f"c{i}",
                 origin=origin,
                 plan=command.plan,
+                perturbation=command.perturbation,
                 thinking=draw.thinking,
             )
             events.append(CandidateGenerated(command=command.id, candidate=drawn))
@@ -73,10 +82,12 @@ async def generate(
     return events
 
 
-async def _draw(context: Context, server: ModelServer, prompt: str, first: int, n: int) -> list[Draw]:
+async def _draw(
+    context: Context, server: ModelServer, prompt: str, temperature: float, first: int, n: int
+) -> list[Draw]:
     policy = context.state.task.policy
     seed = (policy.seed * 1000 + first) % 2**32
-    sampling = SamplingParams(temperature=policy.temperature, max_tokens=policy.max_tokens, seed=seed)
+    sampling = SamplingParams(temperature=temperature, max_tokens=policy.max_tokens, seed=seed)
     embedding = Part.LENS in policy.needs
     request = CompletionRequest(prompt=prompt, sampling=sampling, n=n, embedding=embedding)
     done = await call(context, server, f"code:{first}", request)

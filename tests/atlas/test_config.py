@@ -181,6 +181,8 @@ def test_zero_means_as_many_as_the_machine_has(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     settings = load(None, {"ATLAS_THREADS": "0", "ATLAS_SANDBOX_JOBS": "0"})
     assert (settings.generation_threads, settings.execution_jobs) == (4, 8)
+    assert argument(settings, "--threads-batch") == "8"
+    assert argument(load(None, {"ATLAS_THREADS": "3"}), "--threads-batch") == "3"
 
 
 def test_no_gpu_hides_every_gpu() -> None:

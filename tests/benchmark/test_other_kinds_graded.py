@@ -25,9 +25,9 @@ from benchmark.scoring.grader import Grader
 from benchmark.scoring.steps_harness import comparisons, verdict
 from benchmark.tasks import HiddenTests, Task
 from tests.support.in_memory import solve
+from tests.support.planning import plan_answer
 from tests.support.scicode_files import HALF, SOLUTION, SPLIT, problem, write
 
-PLANS = '{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}'
 OLD = "from scipy.integrate import simps\nimport numpy as np\nassert np.trapz([2, 2]) == simps([2, 2])\n"
 ACCEPTED, WRONG, RUNTIME = Verdict.ACCEPTED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR
 
@@ -99,7 +99,13 @@ async def solved(task: Task, answer: str) -> str | None:
     """What the solving stack hands back for a task, by a model that always says the same."""
     pins = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
     submitted = TaskSubmitted(problem=task.problem, policy=POLICIES["full"], pins=pins, deadline_s=600)
-    model = FakeModelServer(lambda request: PLANS if request.json_schema else answer)
+    model = FakeModelServer(
+        lambda request: (
+            plan_answer(request.json_schema, request.prompt, ("one", "two"))
+            if request.json_schema
+            else answer
+        )
+    )
     state, events = await solve(submitted, model, Absent())
     assert isinstance(state.closed, TaskDecided)
     seen = "".join(event.model_dump_json() for event in events) + "".join(r.prompt for r in model.requests)

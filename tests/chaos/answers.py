@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.support.planning import plan_answer
+
 TITLE = re.compile(r"^# Problem: \d+ (\w+)$", re.MULTILINE)
 TASK = re.compile(r"sum times (\d+) plus (\d+)")
 # The first sample that is right, by the course of the task; of the others none is.
@@ -32,7 +34,7 @@ def answer(messages: Messages, seed: int, schema: Mapping[str, Any] | None) -> s
         raise ValueError(f"not a problem of ours: {told[:200]}")
     course, (factor, offset) = title[1], map(int, task.groups())
     if schema is not None:
-        return _structured(course, schema, seed)
+        return _structured(course, schema, told, seed)
     if helper := next((code for name, code in HELPERS.items() if name in told), None):
         return f"```python\n{helper}```\n"
     mark = hashlib.sha256(json.dumps([messages, seed]).encode()).hexdigest()[:8]
@@ -49,23 +51,18 @@ def answer(messages: Messages, seed: int, schema: Mapping[str, Any] | None) -> s
     return _program(factor, offset if right else offset + 1 + int(mark, 16) % 100, mark, careless=careless)
 
 
-def _structured(course: str, schema: Mapping[str, Any], seed: int) -> str:
+def _structured(course: str, schema: Mapping[str, Any], told: str, seed: int) -> str:
     if "inputs" in schema.get("properties", ()):
         return json.dumps({"inputs": [f"{seed % 90} {n * 40}\n" for n in range(4)]})
     if "enum" in schema:  # a reading: which result is right
         return json.dumps(schema["enum"][seed % 2])
-    return _plans(course, schema)
+    return _plans(course, schema, told)
 
 
-def _plans(course: str, schema: Mapping[str, Any]) -> str:
+def _plans(course: str, schema: Mapping[str, Any], told: str) -> str:
     if course == "garbled":
-        return '{"plans": [{"algorithm": "cut o'
-    count = schema["properties"]["plans"]["minItems"]
-    plans = [
-        {"algorithm": f"Way {i} to add", "steps": ["Read both.", "Add them."], "edge_cases": ["Zero."]}
-        for i in range(count)
-    ]
-    return json.dumps({"plans": plans})
+        return '{"sets": [{"family": "cut o'
+    return plan_answer(schema, told, [f"Way {i} to add" for i in range(16)])
 
 
 def _program(factor: int, offset: int, mark: str, *, careless: bool = False) -> str:

@@ -20,6 +20,7 @@ from atlas.state import TaskState
 from atlas.story import Story, epilogue
 from services.gateway.chat import content
 from tests.support.in_memory import solve
+from tests.support.planning import plan_answer
 
 QUESTION = Problem(statement="Which?", kind="choice", choices=("one", "two", "three"))
 STEP = Step(description="Halve it.", header="def half(x):")
@@ -146,9 +147,12 @@ async def test_a_question_is_told_in_its_own_words() -> None:
 
 
 async def test_steps_are_planned_drawn_and_handed_back_unexecuted() -> None:
-    plans = '{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}'
     half = "```python\ndef half(x):\n    return x / 2\n```"
-    server = FakeModelServer(lambda request: plans if request.json_schema else half)
+    server = FakeModelServer(
+        lambda request: (
+            plan_answer(request.json_schema, request.prompt, ("one", "two")) if request.json_schema else half
+        )
+    )
     state, events = await solved(STEPS, server, POLICIES["B"])
     program, decided = decision(state)
     assert program == "def half(x):\n    return x / 2\n"

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from atlas.commands import Generate, MakePlans
-from atlas.contracts import MAX_CODE_CHARS, Candidate, Example, Problem
+from atlas.contracts import MAX_CODE_CHARS, Candidate, ConstraintSet, Example, Problem
 from atlas.errors import BadOutput
 from atlas.events import CandidateGenerated, Pins, TaskSubmitted
 from atlas.journal import Delivery, Journal
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient, OnTokens
 from atlas.llama_fake import FakeModelServer
-from atlas.policy import Part, Policy
+from atlas.policy import POLICIES, Part, Policy
 from atlas.redis_client import connect
 from atlas.state import apply
 from atlas.worker import Context, Worker, direct
-from services.planner.plan_search import distinct, make_plans, schema
+from services.planner.plan_search import distinct, make_plans, plan_schema, sets_schema
 from services.planner.sampling import generate
 from services.planner.worker import handler
+from tests.support.planning import plan_answer
 
 PROGRAM = "print(int(input()) * 2)\n"
 ANSWER = f"So:\n```python\n{PROGRAM}```\n"
 PINS = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
-
-
-def plans_text(*algorithms: str) -> str:
-    plans = [{"algorithm": a, "steps": ["read", "go"], "edge_cases": ["none"]} for a in algorithms]
-    return json.dumps({"plans": plans})
 
 
 def submitted(policy: Policy, **problem: Any) -> TaskSubmitted:
@@ -41,7 +36,8 @@ def submitted(policy: Policy, **problem: Any) -> TaskSubmitted:
 
 
 def scripted(request: CompletionRequest) -> str:
-    return plans_text("add", "shift") if request.json_schema else ANSWER
+    schema = request.json_schema
+    return plan_answer(schema, request.prompt, ("add", "shift")) if schema else ANSWER
 
 
 async def planned(context: Context) -> Context:
@@ -58,15 +54,17 @@ POLICY = Policy(name="p", k=3, plans=2, seed=7)
 # ---------------------------------------------------------------- plans
 
 
-async def test_plans_come_from_one_call_held_to_a_schema() -> None:
+async def test_each_plan_is_held_to_a_constraint_set_of_its_own() -> None:
     server = FakeModelServer(scripted)
     made = await make_plans(direct(submitted(POLICY), PLANS), server, PLANS)
     assert [plan.algorithm for plan in made.plans] == ["add", "shift"]
-    (request,) = server.requests
-    assert request.json_schema == schema(2)
-    assert request.sampling.max_tokens == POLICY.plan_max_tokens
-    assert request.sampling.seed == 7
-    assert "Double the number." in request.prompt
+    assert [plan.constraints and plan.constraints.family for plan in made.plans] == ["add", "shift"]
+    assert [request.json_schema for request in server.requests] == [sets_schema(2), *[plan_schema()] * 2]
+    assert {request.sampling.max_tokens for request in server.requests} == {POLICY.plan_max_tokens}
+    assert len({request.sampling.seed for request in server.requests}) == 3
+    beginnings = {request.prompt.partition("# Your task")[0] for request in server.requests}
+    assert len(beginnings) == 1, "what varies comes last"
+    assert "Double the number." in beginnings.pop()
 
 
 def objects(node: object) -> list[dict[str, Any]]:
@@ -78,25 +76,61 @@ def objects(node: object) -> list[dict[str, Any]]:
     return here + [found for item in node.values() for found in objects(item)]
 
 
-def test_the_schema_allows_nothing_that_a_plan_refuses() -> None:
-    found = objects(schema(3))
-    assert len(found) == 2
+def test_the_schemas_allow_nothing_that_is_refused() -> None:
+    found = objects([sets_schema(3), plan_schema()])
+    assert len(found) == 3
     for node in found:
         assert node["additionalProperties"] is False, "llama-server's grammar invents keys otherwise"
         assert set(node["required"]) == set(node["properties"])
 
 
-async def test_plans_that_repeat_an_algorithm_are_dropped() -> None:
-    server = FakeModelServer(lambda _: plans_text("Two Pointers", "two  pointers", "heap"))
-    made = await make_plans(direct(submitted(POLICY), PLANS), server, PLANS)
-    assert [plan.algorithm for plan in made.plans] == ["Two Pointers", "heap"]
-    assert distinct(made.plans) == made.plans
+class Repeating:
+    """Names `first` families, then `second` when it is asked for others."""
+
+    def __init__(self, first: Sequence[str], second: Sequence[str]) -> None:
+        self.first, self.second = first, second
+
+    def __call__(self, request: CompletionRequest) -> str:
+        assert request.json_schema is not None
+        taken = "which are taken" in request.prompt
+        families = (self.second if taken else self.first) if _sets(request) else [*self.first, *self.second]
+        return plan_answer(request.json_schema, request.prompt, families)
+
+
+def _sets(request: CompletionRequest) -> bool:
+    return "sets" in (request.json_schema or {}).get("properties", {})  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
-    "text", ["", '{"plans": [{"algo', '{"plans": []}', "[]", '{"plans": [{"steps": []}]}']
+    ("second", "planned"),
+    [(["heap"], ["Two Pointers", "heap"]), (["Two pointers (2P)"], ["Two Pointers"])],
 )
-async def test_plans_that_are_not_whole_are_bad_output(text: str) -> None:
+async def test_a_repeated_family_is_replaced_once(second: list[str], planned: list[str]) -> None:
+    server = FakeModelServer(Repeating(["Two Pointers", "two  pointers"], second))
+    made = await make_plans(direct(submitted(POLICY), PLANS), server, PLANS)
+    assert [plan.algorithm for plan in made.plans] == planned
+    asked = [request for request in server.requests if _sets(request)]
+    assert [request.json_schema for request in asked] == [sets_schema(2), sets_schema(1)]
+    assert "which are taken: Two Pointers." in asked[1].prompt
+
+
+def test_families_are_told_apart_by_their_words() -> None:
+    names = ("Dynamic programming (DP)", "dynamic-programming", "greedy", "DP", "???", "!!!")
+    sets = [ConstraintSet(family=name, requires="r", rules_out="o") for name in names]
+    kept = [each.family for each in distinct(sets)]
+    assert kept == ["Dynamic programming (DP)", "greedy", "DP", "???", "!!!"]
+
+
+async def test_a_plan_that_is_not_whole_leaves_the_others() -> None:
+    def cut(request: CompletionRequest) -> str:
+        return '{"algorithm": "cu' if "algorithms: add\n" in request.prompt else scripted(request)
+
+    made = await make_plans(direct(submitted(POLICY), PLANS), FakeModelServer(cut), PLANS)
+    assert [plan.algorithm for plan in made.plans] == ["shift"]
+
+
+@pytest.mark.parametrize("text", ["", '{"sets": [{"fam', '{"sets": []}', "[]", '{"sets": [{"family": "x"}]}'])
+async def test_constraint_sets_that_are_not_whole_are_bad_output(text: str) -> None:
     with pytest.raises(BadOutput):
         await make_plans(direct(submitted(POLICY), PLANS), FakeModelServer(lambda _: text), PLANS)
 
@@ -154,6 +188,23 @@ async def test_a_planned_candidate_follows_its_plan() -> None:
     (candidate,) = await drawn(context, server, command)
     assert (candidate.origin, candidate.plan) == ("plan", 1)
     assert "Algorithm: shift" in server.requests[0].prompt
+
+
+async def test_a_perturbed_candidate_is_asked_for_in_that_way() -> None:
+    server = FakeModelServer(scripted)
+    command = Generate(id="generate:2", first=2, perturbation="mathematician")
+    (candidate,) = await drawn(direct(submitted(POLICY), command), server, command)
+    assert (candidate.origin, candidate.perturbation) == ("sample", "mathematician")
+    assert "Work as a mathematician" in server.requests[0].prompt
+
+
+async def test_a_greedy_candidate_is_the_baselines() -> None:
+    server, command = FakeModelServer(scripted), Generate(id="generate:0", first=0, greedy=True)
+    await drawn(direct(submitted(POLICY), command), server, command)
+    baseline = submitted(POLICIES["A"].model_copy(update={"seed": POLICY.seed}))
+    await drawn(direct(baseline, command), server, Generate(id="generate:0", first=0))
+    one, two = server.requests
+    assert one == two
 
 
 async def test_an_answer_without_a_program_is_a_candidate_without_code() -> None:
@@ -251,10 +302,11 @@ async def test_a_redelivered_command_repeats_no_call_and_stays_in_its_slot(journ
 @pytest.mark.integration
 async def test_real_plans_are_whole_and_candidates_are_more_than_the_slots(llama_url: str) -> None:
     server = LlamaClient(llama_url)
-    policy = Policy(name="p", k=6, plan_max_tokens=600, max_tokens=16)
-    command = MakePlans(id="plans", n=1)
+    policy = Policy(name="p", k=6, max_tokens=16)
+    command = MakePlans(id="plans", n=2)
     made = await make_plans(direct(submitted(policy), command), server, command)
-    assert len(made.plans) == 1
+    assert 1 <= len(made.plans) <= 2
+    assert all(plan.constraints and plan.data_structures and plan.steps for plan in made.plans)
     many = Generate(id="generate:0", first=0, n=6)
     candidates = [
         event.candidate for event in await generate(direct(submitted(policy), many), server, many, 4)

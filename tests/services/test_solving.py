@@ -16,11 +16,11 @@ from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import survivors
 from atlas.policy import POLICIES, Part, Policy, missing
 from tests.support.in_memory import solve
+from tests.support.planning import plan_answer
 
 PROBLEM = Problem(statement="Double the number.", examples=(Example(input="2", output="4"),))
 PINS = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
 RIGHT, WRONG = "print(int(input()) * 2)", "print(int(input()) + 1)"
-PLANS = """{"plans": [{"algorithm": "one", "steps": ["a"]}, {"algorithm": "two", "steps": ["b"]}]}"""
 
 
 def submitted(policy: Policy) -> TaskSubmitted:
@@ -49,7 +49,7 @@ class Scripted:
 
     def __call__(self, request: CompletionRequest) -> str:
         if request.json_schema:
-            return PLANS
+            return plan_answer(request.json_schema, request.prompt, ("one", "two"))
         if request.prompt.endswith("five short sentences.\n<assistant>"):
             return "It is wrong because of one thing."
         self.programs += 1
@@ -115,7 +115,7 @@ async def test_the_token_budget_is_never_exceeded(
 
 def test_what_is_missing_is_named() -> None:
     assert missing(POLICIES["A"]) == ()
-    assert missing(POLICIES["C"]) == (Part.DIV_SAMPLING, Part.BUDGET_FORCING, Part.LENS)
+    assert missing(POLICIES["C"]) == (Part.BUDGET_FORCING, Part.LENS)
     assert Part.LENS not in missing(POLICIES["C"], lens_weights="w")
     assert missing(POLICIES["self-consistency"]) == ()
     assert Part.PR_COT in POLICIES["D"].needs
