@@ -74,7 +74,7 @@ class Result(Contract):
     sha256: str
 
 
-def pack(pool: Path, file: Path, *, pieces: bool = False) -> Result:
+def pack(pool: Path, file: Path, *, pieces: bool = False, spans: bool = False) -> Result:
     """Write the samples of a deep pool, or of a sample pool, to a file.
 
     Args:
@@ -83,6 +83,8 @@ def pack(pool: Path, file: Path, *, pieces: bool = False) -> Result:
         pieces: keep the log-probability of each token as well, which a policy with fewer tokens to a sample
             needs, at several times the size. Without, a token's is made up so that their summary stays
             (`completions.spread`).
+        spans: keep the hidden states of what was generated as well, which a policy with the Lens needs, at
+            many times the size.
 
     Raises:
         BadInput: there are no samples, or nothing tells what they were drawn from.
@@ -94,7 +96,7 @@ def pack(pool: Path, file: Path, *, pieces: bool = False) -> Result:
         raise BadInput(f"{samples} holds no samples of benchmark.deep_pool")
     store = CompletionStore(samples / COMPLETIONS)
     try:
-        lines = [_line(row, pieces=pieces) for row in store.rows()]
+        lines = [_line(row, pieces=pieces, spans=spans) for row in store.rows()]
     finally:
         store.close()
     packed = Packed(recording=recording, model=model, choices=len(lines), rows_sha256=_sha256_of(lines))
@@ -148,8 +150,10 @@ def samples_of(pool: Path) -> Path:
     return pool if (pool / COMPLETIONS).is_file() else pool / SAMPLES
 
 
-def _line(row: Row, *, pieces: bool) -> bytes:
+def _line(row: Row, *, pieces: bool, spans: bool) -> bytes:
     recorded = row.recorded if pieces else row.recorded.model_copy(update={"pieces": None})
+    if not spans:
+        recorded = recorded.model_copy(update={"choice": recorded.choice.model_copy(update={"span": None})})
     line = Line(**row._replace(recorded=recorded)._asdict())
     return f"{line.model_dump_json()}\n".encode()
 
@@ -202,10 +206,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("file", type=Path, metavar="FILE", help="the packed file, *.jsonl.xz")
     add("--unpack", action="store_true", help="from FILE to DIR")
     add("--pieces", action="store_true", help="pack each token's log-probability as well")
+    add("--spans", action="store_true", help="pack each sample's hidden states as well, for the Lens")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     options = parser.parse_args(argv)
-    if options.unpack and options.pieces:
-        parser.error("--pieces is for packing")
+    if options.unpack and (options.pieces or options.spans):
+        parser.error("--pieces and --spans are for packing")
     return options
 
 
@@ -217,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Result:
         if options.unpack:
             return unpack(options.file, options.pool)
-        return pack(options.pool, options.file, pieces=options.pieces)
+        return pack(options.pool, options.file, pieces=options.pieces, spans=options.spans)
 
     result = carry_out(work, _show, err, json=options.json)
     return result if isinstance(result, int) else COMPLETE

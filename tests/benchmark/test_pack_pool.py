@@ -11,6 +11,7 @@ from atlas.contracts import LogprobSummary, SamplingParams, Usage
 from atlas.errors import BadInput, Conflict
 from atlas.events import Choice
 from atlas.model_facts import ModelFacts
+from atlas.span_embedding import SpanEmbedding
 from benchmark.pack_pool import pack, parse, read_packed, unpack
 from benchmark.recorded.completions import Call, CompletionStore, Piece, Recorded
 from benchmark.recorded.model_file import save_model_facts
@@ -72,6 +73,21 @@ def test_what_is_packed_comes_back_and_packs_to_the_same_bytes(tmp_path: Path, p
     assert found == (expected if pieces else expected.model_copy(update={"pieces": None}))
 
 
+def test_hidden_states_are_packed_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    span = SpanEmbedding(n_tokens=2, n_embd=1, mean="AAA=", last="AAA=", prompt_last="AAA=")
+    there = make_pool(tmp_path / "there", tasks=0)
+    store = CompletionStore(there / "pool" / COMPLETIONS)
+    drawn = recorded("x")
+    with_span = drawn.choice.model_copy(update={"span": span})
+    store.add(call(0, 0), {0: drawn.model_copy(update={"choice": with_span})})
+    store.close()
+    for spans in (True, False):
+        pack(there, tmp_path / "p.xz", spans=spans)
+        (row,) = read_packed(tmp_path / "p.xz")[1]
+        assert row.recorded.choice.span == (span if spans else None)
+        assert row.recorded.choice.text == "x"
+
+
 def test_no_prompt_is_in_it(tmp_path: Path) -> None:
     pack(make_pool(tmp_path / "pool"), tmp_path / "p.xz", pieces=True)
     assert b"secret" not in lzma.decompress((tmp_path / "p.xz").read_bytes())
@@ -108,3 +124,5 @@ def test_arguments() -> None:
     assert parse(["pool", "file", "--unpack"]).unpack
     with pytest.raises(SystemExit):
         parse(["pool", "file", "--unpack", "--pieces"])
+    with pytest.raises(SystemExit):
+        parse(["pool", "file", "--unpack", "--spans"])
