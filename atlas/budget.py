@@ -35,6 +35,12 @@ def spendable(state: TaskState, command: str) -> int | None:
     return max(0, left - kept(state))
 
 
+def refinement_seconds_left(state: TaskState) -> float:
+    """Return how many seconds of the model the policy's refinements may still take, by what is recorded."""
+    took = sum(c.server_s for c in state.calls.values() if (c.command or "").startswith("refine:"))
+    return max(0.0, state.task.policy.refinement_seconds - took)
+
+
 def affordable(state: TaskState, command: str, completions: int) -> bool:
     """Whether a command is under way already, or the budget has tokens for so many more completions."""
     left = spendable(state, command)

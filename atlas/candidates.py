@@ -8,6 +8,7 @@ from atlas.choice import letter
 from atlas.contracts import (
     MAX_CODE_CHARS,
     Candidate,
+    FailureAnalysis,
     Perspective,
     Perturbation,
     Problem,
@@ -29,6 +30,7 @@ def candidate(
     perturbation: Perturbation | None = None,
     parent: str | None = None,
     perspective: Perspective | None = None,
+    analysis: FailureAnalysis | None = None,
     thinking: Thinking | None = None,
 ) -> Candidate:
     """Return the candidate a completion holds; `code` is None if there is no answer, or one too long."""
@@ -40,6 +42,7 @@ def candidate(
         perturbation=perturbation,
         parent=parent,
         perspective=perspective,
+        analysis=analysis,
         code=code if code is not None and len(code) <= MAX_CODE_CHARS else None,
         sampling=sampling,
         usage=choice.usage,

@@ -59,6 +59,14 @@ class Repair(Command):
     perspective: Perspective
 
 
+class Refine(Command):
+    """Analyse failing candidates together and write a program in that light: candidate id `f{index}`."""
+
+    kind: Literal["refine"] = "refine"
+    index: int
+    candidates: tuple[str, ...] = Field(min_length=1)
+
+
 class WriteInputs(Command):
     """Ask the model for inputs, without outputs: of any kind (round 0), or on which two candidates differ."""
 
@@ -107,6 +115,7 @@ AnyCommand = Annotated[
     | Score
     | Execute
     | Repair
+    | Refine
     | WriteInputs
     | MakeInputs
     | Probe
@@ -123,6 +132,7 @@ SERVICE_OF: dict[str, str] = {
     "select": "lens",
     "execute": "sandbox",
     "repair": "repair",
+    "refine": "repair",
     "write_inputs": "lens",
     "make_inputs": "sandbox",
     "probe": "sandbox",

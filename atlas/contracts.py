@@ -200,6 +200,24 @@ PERSPECTIVES: tuple[Perspective, ...] = (
 )
 
 
+FailureCategory = Literal[
+    "wrong_algorithm",
+    "implementation_bug",
+    "edge_case_miss",
+    "time_limit",
+    "format_error",
+    "partial_correct",
+]
+
+
+class FailureAnalysis(Contract):
+    """What the model says is wrong with failing programs, and what the next one must keep to."""
+
+    category: FailureCategory
+    cause: str
+    constraints: tuple[str, ...]
+
+
 Perturbation = Literal[
     "competitor",
     "step_by_step",
@@ -232,6 +250,7 @@ class Candidate(Contract):
     perturbation: Perturbation | None = Field(default=None, description="how the problem was put")
     parent: str | None = Field(default=None, description="the candidate that a repair mends")
     perspective: Perspective | None = Field(default=None, description="how a repair looked at its parent")
+    analysis: FailureAnalysis | None = Field(default=None, description="what a refinement was made from")
     code: str | None = Field(default=None, max_length=MAX_CODE_CHARS)
     sampling: SamplingParams
     usage: Usage

@@ -11,6 +11,7 @@ AtlasError
 ├── ModelFileError          a model file is missing, partial or not what its hash promises
 └── InfrastructureError     something that is not the program's fault; retried or shown as `error`
     ├── ModelServerError    llama-server refused or failed a call
+    │   └── CallTimeout     a call took longer than it was given
     └── ExecutorError       the sandbox executor refused or failed a run
 """
 
@@ -98,6 +99,13 @@ class ModelServerError(InfrastructureError):
     """llama-server refused or failed a call."""
 
     title = "Model server failure"
+
+
+class CallTimeout(ModelServerError):
+    """A call was given up at the time it was given, and its slot freed; never worth the same call again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
 
 
 class ExecutorError(InfrastructureError):

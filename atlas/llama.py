@@ -20,7 +20,7 @@ from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from atlas.contracts import Contract, SamplingParams
-from atlas.errors import ModelServerError
+from atlas.errors import CallTimeout, ModelServerError
 from atlas.events import Choice
 from atlas.llama_stream import PATH as COMPLETION
 from atlas.llama_stream import Drawing, foreign
@@ -214,7 +214,7 @@ class LlamaClient:
             late = (
                 f"llama-server call was given up, and its slot freed, at its {request.timeout_s:g} s timeout"
             )
-            raise ModelServerError(late, retryable=False) from error
+            raise CallTimeout(late) from error
 
     async def embed(self, text: str, pooling: Pooling | None = None) -> TextEmbedding:
         """Read a text and return its states in one vector: what there is without span embeddings.

@@ -7,8 +7,8 @@ so it must give the same answer to everyone: it reads the journalled state and n
                                               │         └▶ [compare on generated inputs: atlas.comparing]
                                               └▶ [Score], with Lens weights pinned: then run in energy order
 
-What bounds it: `k` and `repairs`, the hard token budget (no call is begun that could exceed it), and the
-deadline (an event); whichever comes first, the best program so far is the answer.
+What bounds it: `k`, `repairs` and `refinements`, the hard token budget (no call is begun that could exceed
+it), and the deadline (an event); whichever comes first, the best program so far is the answer.
 
 A `choice` problem is sampled and put to the vote: plans, scores and repairs are about programs, and without
 public examples nothing is run. `steps` problems have none either, so their programs are not run here.
@@ -20,14 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atlas import comparing
-from atlas.budget import affordable
-from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Repair, Score, Select
+from atlas.budget import affordable, refinement_seconds_left
+from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score, Select
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "4"
+REFINED_TOGETHER = 3  # failing programs that one analysis sees
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
 
@@ -265,4 +266,21 @@ def _repairs(state: TaskState) -> list[AnyCommand]:
             perspective = PERSPECTIVES[index % len(PERSPECTIVES)]
             command = Repair(id=name, index=index, candidate=best.id, perspective=perspective)
             return [command] if affordable(state, name, 2) else []
+    return _refinements(state, failing)
+
+
+def _refinements(state: TaskState, failing: list[Candidate]) -> list[AnyCommand]:
+    """When repairs are spent: a program from an analysis of the nearest failures, as often as is allowed.
+
+    Of failures that are as near the newest come first, so that each iteration sees what came of the last.
+    """
+    newest_first = reversed(comparing.distinct(failing))
+    nearest = sorted(newest_first, key=lambda c: -state.executions[c.id].passed)
+    for index in range(state.task.policy.refinements):
+        name = f"refine:{index}"
+        if not state.done(name):
+            shown = tuple(c.id for c in nearest[:REFINED_TOGETHER])
+            timely = name in state.open or refinement_seconds_left(state) > 0
+            paid = timely and affordable(state, name, 2)
+            return [Refine(id=name, index=index, candidates=shown)] if paid else []
     return []

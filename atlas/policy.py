@@ -27,7 +27,14 @@ class Part(str, Enum):
 # What there is so far. Two are there only for some models (see `missing`): the Lens, which needs weights, and
 # budget forcing, which needs a model that thinks.
 BUILT = frozenset(
-    {Part.PLAN_SEARCH, Part.DIV_SAMPLING, Part.PR_COT, Part.BUDGET_FORCING, Part.OUTPUT_AGREEMENT}
+    {
+        Part.PLAN_SEARCH,
+        Part.DIV_SAMPLING,
+        Part.PR_COT,
+        Part.REFINEMENT,
+        Part.BUDGET_FORCING,
+        Part.OUTPUT_AGREEMENT,
+    }
 )
 
 Selector = Literal["examples", "majority", "calibrated"]
@@ -41,7 +48,9 @@ class Policy(BaseModel):
     end the task. `plans` of the `k` candidates follow a plan of their own (PlanSearch), the next
     `perturbations` each another way to put the problem (DivSampling); the rest are plain samples.
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
-    (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes.
+    (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes;
+    `refinements`: then programs written from an analysis of the nearest failures, at most, for
+    `refinement_seconds` of the model's time.
     `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
     limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
     before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
@@ -66,6 +75,8 @@ class Policy(BaseModel):
     execute: bool = Field(default=True, description="run candidates on the public examples")
     stop_after_passing: int = Field(default=1, ge=0)
     repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
+    refinements: int = Field(default=0, ge=0, le=16, description="refined programs at most")
+    refinement_seconds: float = Field(default=300, gt=0, le=86_400, description="of the model, in all")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
     input_tokens: int = Field(default=1536, ge=96, le=65_536, description="for writing a round of inputs")
@@ -107,6 +118,7 @@ class Policy(BaseModel):
             Part.PLAN_SEARCH: self.plans > 0,
             Part.DIV_SAMPLING: self.perturbations > 0,
             Part.PR_COT: self.repairs > 0,
+            Part.REFINEMENT: self.refinements > 0,
             Part.BUDGET_FORCING: self.thinking_tokens > 0,
             Part.OUTPUT_AGREEMENT: self.inputs > 0,
         }
@@ -124,7 +136,7 @@ def missing(policy: Policy, lens_weights: str | None = None, *, thinks: bool = F
 
 
 # The ablation A to E: what each phase adds (upstream's conditions, docs/ARCHITECTURE.md).
-_PHASE_3 = (Part.SELF_TESTS, Part.REFINEMENT)
+_PHASE_3 = (Part.SELF_TESTS,)
 # One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
 EQUAL_TOKENS = 8192
 # As many generated inputs as programs are compared on, wherever they are.
@@ -135,7 +147,9 @@ _THINKING: ThinkingTokens = 2048
 A = Policy(name="A", k=1, execute=False, temperature=0.0)
 B = Policy(name="B", k=3, probe=True, plans=2, perturbations=2, thinking_tokens=_THINKING)
 C = B.model_copy(update={"name": "C", "extras": (Part.LENS,)})
-D = B.model_copy(update={"name": "D", "repairs": 4, "token_budget": EQUAL_TOKENS, "extras": _PHASE_3})
+D = B.model_copy(
+    update={"name": "D", "repairs": 4, "refinements": 3, "token_budget": EQUAL_TOKENS, "extras": _PHASE_3}
+)
 E = D.model_copy(update={"name": "E", "extras": (Part.LENS, *_PHASE_3)})
 FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 

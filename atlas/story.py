@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atlas.api import TaskView, doubt
-from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Repair, Score
+from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score
 from atlas.contracts import Candidate, Energy, Evidence, Execution, TestResult, Thinking, Usage, Verdict
 from atlas.events import (
     AnyEvent,
@@ -215,6 +215,8 @@ def _spending(policy: Policy) -> str:
         parts.append(count(policy.perturbations, "perturbation"))
     if policy.repairs:
         parts.append(count(policy.repairs, "repair"))
+    if policy.refinements:
+        parts.append(count(policy.refinements, "refinement"))
     if policy.inputs:
         parts.append(f"compared on {count(policy.inputs, 'input')}")
     if policy.abstain_below:
@@ -238,7 +240,9 @@ def _called(event: ModelCallFinished) -> str:
 
 
 def _drawn(state: TaskState, candidate: Candidate) -> str:
-    if candidate.origin == "repair":
+    if candidate.analysis is not None:
+        what = f"{candidate.id} refined, for {words(candidate.analysis.category)} of {candidate.parent}"
+    elif candidate.origin == "repair":
         perspective = f" ({words(candidate.perspective)})" if candidate.perspective else ""
         what = f"{candidate.id} mends {candidate.parent}{perspective}"
     elif candidate.plan is not None:
@@ -313,6 +317,8 @@ def _doing(state: TaskState, command: AnyCommand) -> str:
             return f"running {name} on {count(len(state.task.problem.examples), 'public example')}"
         case Repair(index=index, candidate=name, perspective=perspective):
             return f"repair {index + 1} of {name} ({words(perspective)})"
+        case Refine(index=index, candidates=names):
+            return f"refinement {index + 1}, from {', '.join(names)}"
     return comparing_now(state, command) or "choosing"
 
 

@@ -98,7 +98,9 @@ def lacks(parts: Sequence[Part]) -> str:
 
 def _spends(policy: Policy) -> str:
     parts = [f"{policy.plans} plans" if policy.plans else "", f"{policy.k} sample{'s' * (policy.k > 1)}"]
+    parts += [f"{policy.perturbations} perturbations" if policy.perturbations else ""]
     parts += [f"{policy.repairs} repairs" if policy.repairs else ""]
+    parts += [f"{policy.refinements} refinements" if policy.refinements else ""]
     parts += [f"thinking of {policy.thinking_tokens:,} tokens" if policy.thinking_tokens else ""]
     parts += [f"{policy.token_budget:,} tokens" if policy.token_budget else ""]
     return "at most " + ", ".join(part for part in parts if part)

@@ -126,7 +126,8 @@ async def record(
 
 def deep(options: argparse.Namespace) -> Variant:
     """Return the condition that is recorded: k plain samples, all executed, the survivors compared."""
-    changes = {"k": options.k, "plans": 0, "repairs": 0, "stop_after_passing": 0, "token_budget": 0}
+    changes: dict[str, int] = dict.fromkeys(("plans", "repairs", "refinements", "stop_after_passing"), 0)
+    changes |= {"k": options.k, "token_budget": 0}
     if options.inputs:
         further = {"distinguish": options.distinguish, "readings": options.readings}
         changes |= {"inputs": options.inputs, **further}

@@ -13,8 +13,11 @@ K = TypeVar("K", bound=Hashable)
 def most_tokens(policy: Policy) -> int:
     """Return the most tokens that the policy lets a task generate: a measure of how long one takes."""
     drawn = policy.k * (policy.max_tokens + policy.thinking_tokens)
-    repairs = policy.repairs * (policy.analysis_max_tokens + policy.max_tokens)
-    most = drawn + repairs + (policy.plan_max_tokens if policy.plans else 0)
+    repaired = policy.repairs + policy.refinements
+    repairs = repaired * (policy.analysis_max_tokens + policy.max_tokens)
+    # Constraint sets, once more those that repeat, and each plan.
+    planned = policy.plan_max_tokens * (policy.plans + 2) if policy.plans else 0
+    most = drawn + repairs + planned
     return min(most, policy.token_budget) if policy.token_budget else most
 
 

@@ -205,6 +205,10 @@ def _candidate(candidate: Candidate, execution: Execution | None, chosen: bool, 
     if candidate.parent:
         how = f", looking at {candidate.perspective.replace('_', ' ')}" if candidate.perspective else ""
         title = f"repair of {printable(candidate.parent)}{how}"
+    if candidate.parent and candidate.analysis:
+        title = (
+            f"refinement of {printable(candidate.parent)}: {candidate.analysis.category.replace('_', ' ')}"
+        )
     facts = [f"{candidate.usage.tokens_out:,} tokens"]
     if candidate.thinking:
         cut = ", cut" if candidate.thinking.cut else ""

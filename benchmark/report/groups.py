@@ -155,6 +155,7 @@ def spends(policy: Policy) -> str:
     parts += [count(policy.perturbations, "perturbation")] if policy.perturbations else []
     parts.append(f"{count(policy.k, 'sample')} of up to {policy.max_tokens:,} tokens")
     parts += [count(policy.repairs, "repair")] if policy.repairs else []
+    parts += [count(policy.refinements, "refinement")] if policy.refinements else []
     parts += [f"thinking of {policy.thinking_tokens:,} tokens"] if policy.thinking_tokens else []
     parts += [f"{policy.token_budget:,} generated tokens in all"] if policy.token_budget else []
     ran = "" if policy.execute else "; nothing is executed"

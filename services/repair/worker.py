@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from atlas.commands import Repair
+from atlas.commands import Refine, Repair
 from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
 from services.repair.pr_cot import repair
+from services.repair.refinement import refine
 
 
 def handler(server: ModelServer) -> Handler:
@@ -16,6 +17,8 @@ def handler(server: ModelServer) -> Handler:
         command = context.command
         if isinstance(command, Repair):
             return [await repair(context, server, command)]
+        if isinstance(command, Refine):
+            return [await refine(context, server, command)]
         raise TypeError(f"not a repair command: {command.kind}")
 
     return handle

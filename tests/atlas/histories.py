@@ -16,6 +16,7 @@ from atlas.commands import (
     MakePlans,
     Probe,
     ReadStatement,
+    Refine,
     Repair,
     Score,
     Select,
@@ -109,6 +110,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         perturbations=st.sampled_from([0, 2]),
         execute=st.sampled_from([True, True, False]),
         repairs=st.sampled_from([0, 0, 1, 2]),
+        refinements=st.sampled_from([0, 0, 2]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
         extras=st.sampled_from([(Part.LENS,), ()]),
@@ -159,6 +161,8 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         return [_generated(command.id, f"c{command.first + i}", pick) for i in range(command.n)]
     if isinstance(command, Repair):
         return [_generated(command.id, f"r{command.index}", pick)]
+    if isinstance(command, Refine):
+        return [_generated(command.id, f"f{command.index}", pick)]
     if isinstance(command, Score):
         energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
         energy = pick([*energies, Unavailable(reason="picked")])
@@ -215,7 +219,7 @@ def _compared(state: TaskState, command: AnyCommand, pick: Pick) -> AnyEvent | N
 def _generated(command: str, name: str, pick: Pick) -> CandidateGenerated:
     candidate = Candidate(
         id=name,
-        origin="repair" if name.startswith("r") else "sample",
+        origin="repair" if name[0] in "rf" else "sample",
         code=pick(["print(input())", "print(1)", None]),
         sampling=SAMPLING,
         usage=USAGE,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.budget import LEAST_TOKENS, tokens_left
-from atlas.commands import Execute, Generate, MakePlans, Repair, Select
+from atlas.commands import Execute, Generate, MakePlans, Refine, Repair, Select
 from atlas.contracts import (
     PERSPECTIVES,
     PERTURBATIONS,
@@ -83,7 +83,7 @@ def test_every_task_ends_whatever_the_services_answer(submitted: TaskSubmitted, 
             events = answer(state, data.draw(st.sampled_from(wanted)), picking(data))
         state = advance(state, events).state
     assert state.closed is not None
-    assert len(state.candidates) <= policy.k + policy.repairs
+    assert len(state.candidates) <= policy.k + policy.repairs + policy.refinements
     if policy.stop_after_passing and policy.execute and submitted.problem.examples:
         assert len(survivors(state)) <= policy.stop_after_passing
     if isinstance(state.closed, TaskDecided):
@@ -247,6 +247,36 @@ def test_repairs_go_through_all_four_perspectives_each_executed_before_the_next(
         state = ran(state, f"r{index}", WRONG, WRONG)
     assert seen == [*PERSPECTIVES, PERSPECTIVES[0]]
     assert ids(state) == {"select"}
+
+
+def test_refinements_follow_repairs_and_see_the_three_nearest_failures_newest_first() -> None:
+    policy = Policy(name="p", k=2, repairs=1, refinements=2, stop_after_passing=1)
+    state = begin(submission(policy))
+    for index in range(2):
+        state = executed(generated(state, index, f"print({index})"), index, WRONG, WRONG)
+    state = ran(repaired(state, "repair:0", "r0"), "r0", OK, WRONG)
+    assert decide(state) == {Refine(id="refine:0", index=0, candidates=("r0", "c1", "c0"))}
+    state = ran(repaired(state, "refine:0", "f0"), "f0", WRONG, WRONG)
+    assert decide(state) == {Refine(id="refine:1", index=1, candidates=("r0", "f0", "c1"))}
+    assert ids(ran(repaired(state, "refine:1", "f1"), "f1", OK, OK)) == {"select"}
+
+
+def test_refinements_end_at_their_seconds() -> None:
+    policy = Policy(name="p", k=1, refinements=5, refinement_seconds=60)
+    state = executed(generated(begin(submission(policy)), 0), 0, WRONG, WRONG)
+    for seconds, more in ((59.0, {"refine:1"}), (1.0, {"select"})):
+        (command,) = decide(state)
+        call = model_call(command.id).model_copy(update={"server_s": seconds})
+        state = advance(state, [call]).state
+        assert command.id in ids(state), "what is under way is finished"
+        failed = CommandFailed(command=command.id, reason="bad_output", detail="no program")
+        state = advance(state, [failed]).state
+        assert ids(state) == more
+
+
+def repaired(state: TaskState, command: str, name: str) -> TaskState:
+    candidate = Candidate(id=name, origin="repair", code=f"# {name}", sampling=SAMPLING, usage=USAGE)
+    return advance(state, [CandidateGenerated(command=command, candidate=candidate)]).state
 
 
 def test_a_repair_that_passes_more_is_what_is_mended_next() -> None:

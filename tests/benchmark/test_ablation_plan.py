@@ -92,7 +92,7 @@ def test_model_names_are_file_names() -> None:
 
 def test_a_policy_takes_at_most_its_budget() -> None:
     assert most_tokens(POLICIES["A"]) == 1024
-    assert most_tokens(POLICIES["B"]) == 3 * (1024 + 2048) + 768
+    assert most_tokens(POLICIES["B"]) == 3 * (1024 + 2048) + 4 * 512
     assert most_tokens(POLICIES["D"]) == 8192
 
 

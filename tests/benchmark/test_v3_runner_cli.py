@@ -60,7 +60,9 @@ def test_exit_codes(
         assert v3_runner.main(arguments(dataset, tmp_path, url, "--limit", "1", "--run-id", "x")) == 3
         assert "1 tasks ended in error; go on with" in capsys.readouterr().err
         assert v3_runner.main(arguments(dataset, tmp_path, url, "--condition", "Z")) == 1
-        assert capsys.readouterr().err.endswith("A, B, C, D, E, resample, no-plan, self-consistency, full\n")
+        assert capsys.readouterr().err.endswith(
+            "A, B, C, D, E, resample, div-sampling, no-plan, self-consistency, full\n"
+        )
     for wrong in (["--limit", "0"], ["--seed", "-1"], ["--run-id", "../x"], ["--concurrency", "x"]):
         with pytest.raises(SystemExit) as left:
             v3_runner.main(wrong)

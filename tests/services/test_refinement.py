@@ -1,0 +1,152 @@
+"""Refinement: several failures, one analysis in a fixed form, a program in its light, within its limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from atlas.budget import LEAST_TOKENS
+from atlas.commands import Refine
+from atlas.contracts import (
+    Candidate,
+    Example,
+    Execution,
+    Problem,
+    SamplingParams,
+    TestResult,
+    Usage,
+    Verdict,
+)
+from atlas.errors import BadOutput, BudgetSpent, CallTimeout
+from atlas.events import CandidateGenerated, Pins, TaskSubmitted
+from atlas.llama import CompletionRequest, CompletionResult, OnTokens
+from atlas.llama_fake import FakeModelServer
+from atlas.policy import Policy
+from atlas.worker import Context, direct
+from services.repair.refinement import SCHEMA, refine
+from services.repair.worker import handler
+
+PROGRAMS = {"c0": "print(int(input()) + 1)\n", "c1": "print(int(input()) ** 2)\n"}
+MENDED = "```python\nprint(int(input()) * 2)\n```"
+PROBLEM = Problem(
+    statement="Double the number.",
+    examples=(
+        Example(input="1", output="2"),
+        Example(input="3", output="6"),
+        Example(input="5", output="10"),
+    ),
+)
+ANALYSIS = {
+    "category": "wrong_algorithm",
+    "cause": "It does not double.",
+    "constraints": ["Multiply by two."],
+}
+COMMAND = Refine(id="refine:0", index=0, candidates=("c1", "c0"))
+
+
+def failing(*outputs: str) -> Execution:
+    results = tuple(
+        TestResult(verdict=Verdict.ACCEPTED if got == e.output else Verdict.WRONG_ANSWER, output=got)
+        for got, e in zip(outputs, PROBLEM.examples, strict=True)
+    )
+    return Execution(results=results, isolation="fake", seconds=0.0)
+
+
+def context(**policy: float) -> Context:
+    pins = Pins(pipeline="1", prompts_sha256="0", model="fake")
+    spend = Policy.model_validate({"name": "p", "refinements": 1, **policy})
+    made = direct(TaskSubmitted(problem=PROBLEM, policy=spend, pins=pins, deadline_s=60), COMMAND)
+    sampling = SamplingParams(temperature=0, max_tokens=1, seed=0)
+    candidates = {
+        name: Candidate(id=name, origin="sample", code=code, sampling=sampling, usage=Usage())
+        for name, code in PROGRAMS.items()
+    }
+    executions = {"c0": failing("2", "4", "6"), "c1": failing("1", "9", "25")}
+    made.state = replace(made.state, candidates=candidates, executions=executions)
+    return made
+
+
+def answers(request: CompletionRequest) -> str:
+    return json.dumps(ANALYSIS) if request.json_schema else MENDED
+
+
+async def test_several_failures_feed_one_analysis_and_one_program() -> None:
+    server = FakeModelServer(answers)
+    [event] = await handler(server)(context())
+    first, second = server.requests
+    assert (first.json_schema, second.json_schema) == (SCHEMA, None)
+    task = first.prompt.split("# Your task")[1]
+    assert task.index(PROGRAMS["c1"].strip()) < task.index(PROGRAMS["c0"].strip()), "the nearest first"
+    assert 'the right answer is:\n6\nbut the program ends with "wrong answer":\n4' in task
+    assert task.count("the right answer is") == 2, "one failure of each"
+    assert second.prompt.startswith(first.prompt.removesuffix("<assistant>")), "one conversation"
+    assert "- Multiply by two." in second.prompt
+    assert first.sampling.seed != second.sampling.seed
+    assert isinstance(event, CandidateGenerated)
+    made = event.candidate
+    assert (made.id, made.origin, made.parent, made.code) == (
+        "f0",
+        "repair",
+        "c1",
+        "print(int(input()) * 2)\n",
+    )
+    assert made.analysis is not None
+    assert made.analysis.model_dump(mode="json") == ANALYSIS
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", json.dumps(ANALYSIS)[:-9], json.dumps({**ANALYSIS, "category": "luck"})]
+)
+async def test_an_analysis_that_is_not_whole_is_bad_output_and_no_program_is_asked_for(text: str) -> None:
+    server = FakeModelServer(lambda _: text)
+    with pytest.raises(BadOutput, match="not whole"):
+        await refine(context(), server, COMMAND)
+    assert len(server.requests) == 1
+
+
+async def test_a_program_that_was_tried_before_is_none() -> None:
+    def again(request: CompletionRequest) -> str:
+        return answers(request) if request.json_schema else f"```python\n{PROGRAMS['c0']}```"
+
+    made = context()
+    with pytest.raises(BadOutput, match="tried before"):
+        await refine(made, FakeModelServer(again), COMMAND)
+    assert list(made.state.calls) == ["refine:0/analysis", "refine:0/code"]
+
+
+async def test_a_spent_token_budget_ends_it_between_its_calls() -> None:
+    made = context(token_budget=LEAST_TOKENS, analysis_max_tokens=LEAST_TOKENS)
+    padded = json.dumps({**ANALYSIS, "cause": "so " * LEAST_TOKENS})
+    server = FakeModelServer(lambda r: padded if r.json_schema else MENDED)
+    with pytest.raises((BudgetSpent, BadOutput)):
+        await refine(made, server, COMMAND)
+    assert len(server.requests) == 1
+
+
+class Slow(FakeModelServer):
+    """Takes 20 s for each call, as llama-server would count them, and gives up what has not as many."""
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        result = await super().complete(request, on_tokens)
+        if request.timeout_s is not None and request.timeout_s < 20:
+            raise CallTimeout("given up")
+        return result.model_copy(update={"server_s": 20.0})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "made"), [(40.0, ["analysis", "code"]), (30.0, ["analysis"]), (20.0, ["analysis"]), (5.0, [])]
+)
+async def test_its_seconds_are_enforced_within_an_iteration(seconds: float, made: list[str]) -> None:
+    at_work = context(refinement_seconds=seconds)
+    server = Slow(answers)
+    if len(made) == 2:
+        await refine(at_work, server, COMMAND)
+    else:
+        with pytest.raises(BadOutput, match=f"the {seconds:g} s for refinements are spent"):
+            await refine(at_work, server, COMMAND)
+    assert list(at_work.state.calls) == [f"refine:0/{name}" for name in made]
+    assert server.requests[0].timeout_s == seconds
