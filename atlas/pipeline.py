@@ -25,6 +25,7 @@ from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Rep
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
+from atlas.spending import repair_is_better
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "4"
@@ -205,10 +206,22 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     command = _next_generation(state)
     if command is None or _enough(state):
         return []
+    if command.id in state.open:
+        return [command]
     waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
-    if waits and command.id not in state.open:
+    if waits or _repair_comes_first(state):
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
+
+
+def _repair_comes_first(state: TaskState) -> bool:
+    """Whether the policy's spending rule would rather mend what has failed than draw the next sample."""
+    spending = state.task.policy.spending
+    if spending is None or _ranked(state) or not _repairs(state):
+        return False
+    tried = [c for c in state.candidates.values() if c.code is None or c.id in state.executions]
+    samples = [c for c in tried if c.origin != "repair"]
+    return repair_is_better(spending, samples, [c for c in tried if c.origin == "repair"])
 
 
 def _ranked(state: TaskState) -> bool:

@@ -59,11 +59,12 @@ from atlas.events import (
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.pipeline import entrants, programs
-from atlas.policy import Part, Policy
+from atlas.policy import Arm, Part, Policy, Spending
 from atlas.state import TaskState
 
 T = TypeVar("T")
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
+EVEN = Spending(sample=Arm(right=1, wrong=2, tokens=5), repair=Arm(right=1, wrong=1, tokens=8))
 USAGE = Usage(tokens_in=10, tokens_out=5)
 
 
@@ -111,6 +112,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         execute=st.sampled_from([True, True, False]),
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
+        spending=st.sampled_from([None, EVEN]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
         extras=st.sampled_from([(Part.LENS,), ()]),
