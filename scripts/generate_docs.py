@@ -1,4 +1,4 @@
-"""Writes docs/CLI.md and docs/API.md from the code: the commands' signatures, the gateway's OpenAPI schema.
+"""Writes docs/CLI.md, docs/API.md and docs/PIPELINE.md from the code: commands, routes, calls to the model.
 
 python scripts/generate_docs.py            # write them
 python scripts/generate_docs.py --check    # exit 1 if they are not what the code says
@@ -11,18 +11,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import docs_api
-import docs_cli
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # for tests.support, which carries out whole tasks in memory
 
-from atlas.cli import app
-from services.gateway.app import create
+import docs_api  # noqa: E402
+import docs_cli  # noqa: E402
+import docs_pipeline  # noqa: E402
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from atlas.cli import app  # noqa: E402
+from services.gateway.app import create  # noqa: E402
+
+DOCS = ROOT / "docs"
 
 
 def documents() -> dict[str, str]:
     """Return each document by its file's name."""
-    return {"CLI.md": docs_cli.markdown(app), "API.md": docs_api.markdown(create().openapi())}
+    return {
+        "CLI.md": docs_cli.markdown(app),
+        "API.md": docs_api.markdown(create().openapi()),
+        "PIPELINE.md": docs_pipeline.markdown(),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from atlas.prompts import follow_up, messages
 from atlas.worker import Context
 from services.repair.pr_cot import failures
 
-SEED_OFFSET = 700  # past the seeds of any policy's candidates and repairs
+SEED_OFFSET = 800  # past the seeds of a task's other calls
 SHOWN_FAILURES = 1  # of each program
 MAX_ITEM_CHARS = 160
 _LINE: dict[str, object] = {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_CHARS}
