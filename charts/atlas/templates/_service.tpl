@@ -1,0 +1,96 @@
+{{/* The Deployment of one of the five Python services: (list $ "planner"). */}}
+{{- define "atlas.service" -}}
+{{- $ := first . -}}
+{{- $name := last . -}}
+{{- $values := include "atlas.values" . | fromJson -}}
+{{- $port := get (include "atlas.ports" $ | fromYaml) $name | int -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "atlas.name" . }}
+  labels: {{- include "atlas.labels" . | nindent 4 }}
+spec:
+  replicas: {{ $values.replicas }}
+  selector:
+    matchLabels: {{- include "atlas.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "atlas.labels" . | nindent 8 }}
+      annotations:
+        checksum/files: {{ include (print $.Template.BasePath "/files.yaml") $ | sha256sum }}
+    spec:
+      {{- include "atlas.pod" . | nindent 6 }}
+      {{- if eq $name "gateway" }}
+      initContainers:
+        {{- include "atlas.admitKey" $ | nindent 8 }}
+      {{- end }}
+      containers:
+        - name: {{ $name }}
+          {{- include "atlas.image" (list $ $.Values.image) | nindent 10 }}
+          # The app that `atlas serve` runs, listening where the kubelet can ask how it is.
+          command: [python, -m, uvicorn, "services.{{ $name }}.app:app"]
+          args:
+            - --host=0.0.0.0
+            - --port={{ $port }}
+            - --no-access-log
+            - --log-config=/etc/atlas/logging.json
+            - --timeout-graceful-shutdown=2
+          env:
+            {{- include "atlas.serviceEnv" . | nindent 12 }}
+          ports:
+            - {name: http, containerPort: {{ $port }}}
+          {{- include "atlas.probes" (dict "start" "/healthz" "ready" "/readyz" "live" "/healthz" "startupSeconds" 120) | nindent 10 }}
+          resources: {{ toJson $values.resources }}
+          {{- include "atlas.containerSecurity" $ | nindent 10 }}
+          volumeMounts:
+            - {name: files, mountPath: /etc/atlas, readOnly: true}
+            - {name: tmp, mountPath: /tmp}
+      volumes:
+        - name: files
+          configMap: {name: {{ include "atlas.name" (list $ "files") }}}
+        - name: tmp
+          emptyDir: {sizeLimit: 128Mi}
+{{- end }}
+
+{{/* What a service must know: the settings, and where those are whom it speaks to. */}}
+{{- define "atlas.serviceEnv" -}}
+{{- $ := first . -}}
+{{- $name := last . -}}
+{{- $peers := get (include "atlas.edges" $ | fromYaml) $name -}}
+{{- include "atlas.settingsEnv" $ }}
+{{- if eq $name "gateway" }}
+# So that it asks for keys whoever comes, `kubectl port-forward` too.
+- name: ATLAS_HOST
+  value: "0.0.0.0"
+{{- end }}
+{{- if has "redis" $peers }}
+{{ include "atlas.redisEnv" $ }}
+{{- end }}
+{{- if has "llama-server" $peers }}
+- name: ATLAS_LLAMA_URL
+  value: {{ include "atlas.url" (list $ "llama-server") }}
+{{- end }}
+{{- if has "executor" $peers }}
+- name: ATLAS_EXECUTOR_URL
+  value: {{ include "atlas.url" (list $ "executor") }}
+# As many commands in hand as all executors together can run.
+- name: ATLAS_SANDBOX_JOBS
+  value: {{ divf (mul $.Values.executor.jobs $.Values.executor.replicas) $.Values.sandbox.replicas | ceil | int | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Puts the installation's API key among those that the gateway knows, every time a gateway starts. */}}
+{{- define "atlas.admitKey" -}}
+- name: admit-key
+  {{- include "atlas.image" (list . .Values.image) | nindent 2 }}
+  command: [python, /etc/atlas/admit_key.py]
+  args: [{{ printf "helm.%s" .Release.Name | quote }}]
+  env:
+    {{- include "atlas.redisEnv" . | nindent 4 }}
+    {{- include "atlas.apiKeyEnv" . | nindent 4 }}
+  resources: {{ toJson .Values.gateway.resources }}
+  {{- include "atlas.containerSecurity" . | nindent 2 }}
+  volumeMounts:
+    - {name: files, mountPath: /etc/atlas, readOnly: true}
+    - {name: tmp, mountPath: /tmp}
+{{- end }}
