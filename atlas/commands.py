@@ -25,7 +25,8 @@ class MakePlans(Command):
 class Generate(Command):
     """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`.
 
-    They follow a plan, or a perturbation of the problem, or neither. `greedy`: at temperature 0.
+    They follow a plan, or a perturbation of the problem, or neither. `greedy`: at temperature 0 and without
+    thinking, as the baseline answers.
     """
 
     kind: Literal["generate"] = "generate"

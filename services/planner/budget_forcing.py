@@ -99,13 +99,7 @@ class Draw:
 
 
 async def draw(
-    context: Context,
-    server: ModelServer,
-    prompt: str,
-    closing: str,
-    temperature: float,
-    index: int,
-    left: int | None,
+    context: Context, server: ModelServer, prompt: str, closing: str, index: int, left: int | None
 ) -> Draw:
     """Draw candidate `index` with `left` tokens of the task's budget (None: it has none).
 
@@ -125,7 +119,7 @@ async def draw(
         name: str, thought: Thought, most: int, step: int, stop: tuple[str, ...] = (), reserve: int = 0
     ) -> ModelCallFinished:
         seed = (policy.seed * 1000 + 100 * step + index) % 2**32
-        sampling = SamplingParams(temperature=temperature, max_tokens=most, seed=seed)
+        sampling = SamplingParams(temperature=policy.temperature, max_tokens=most, seed=seed)
         request = CompletionRequest(
             prompt=prompt + thought.text,
             sampling=sampling,

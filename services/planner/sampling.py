@@ -46,7 +46,8 @@ async def generate(
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
     temperature = 0.0 if command.greedy else policy.temperature
-    tags = await server.thinking() if policy.thinking_tokens and task.pins.thinks else None
+    thinks = policy.thinking_tokens > 0 and task.pins.thinks and not command.greedy
+    tags = await server.thinking() if thinks else None
     prompt = await server.chat_prompt(text, thinking=tags is not None)
     left = _left_at_first(context)
     events: list[CandidateGenerated] = []
@@ -57,10 +58,7 @@ async def generate(
             if tags is None:
                 draws = await _draw(context, server, prompt, temperature, first, n)
             else:
-                drawn_one = budget_forcing.draw(
-                    context, server, prompt, tags.closing, temperature, first, left
-                )
-                draws = [await drawn_one]
+                draws = [await budget_forcing.draw(context, server, prompt, tags.closing, first, left)]
         except BudgetSpent:
             if not events:
                 raise

@@ -19,6 +19,7 @@ from atlas.llama_fake import FakeModelServer
 from atlas.policy import POLICIES, Part, Policy
 from atlas.redis_client import connect
 from atlas.state import apply
+from atlas.thinking import USUAL_TAGS
 from atlas.worker import Context, Worker, direct
 from services.planner.plan_search import distinct, make_plans, plan_schema, sets_schema
 from services.planner.sampling import generate
@@ -205,6 +206,16 @@ async def test_a_greedy_candidate_is_the_baselines() -> None:
     await drawn(direct(baseline, command), server, Generate(id="generate:0", first=0))
     one, two = server.requests
     assert one == two
+
+
+async def test_a_greedy_candidate_does_not_think() -> None:
+    task = submitted(POLICY.model_copy(update={"thinking_tokens": 1024}))
+    task = task.model_copy(update={"pins": PINS.model_copy(update={"thinks": True})})
+    for greedy, calls in ((True, ["generate:0/code:0"]), (False, ["generate:0/code:0/think"])):
+        command = Generate(id="generate:0", first=0, greedy=greedy)
+        context = direct(task, command)
+        await drawn(context, FakeModelServer(scripted, tags=USUAL_TAGS), command)
+        assert list(context.state.calls)[:1] == calls
 
 
 async def test_an_answer_without_a_program_is_a_candidate_without_code() -> None:
