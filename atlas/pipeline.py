@@ -184,10 +184,10 @@ def _scheduled(state: TaskState, first: int) -> Generate:
     policy, name = state.task.policy, f"generate:{first}"
     if policy.probe and first == 0:
         return Generate(id=name, first=0, greedy=True)
-    plan = first - policy.probe
-    if plan < min(len(state.plans), policy.plans):
+    plan, planned = first - policy.probe, min(len(state.plans), policy.plans)
+    if plan < planned:
         return Generate(id=name, first=first, plan=plan)
-    perturbed = plan - min(len(state.plans), policy.plans)
+    perturbed = plan - planned
     if perturbed < policy.perturbations and not _is_choice(state):
         turn = (perturbed + policy.seed) % len(PERTURBATIONS)
         return Generate(id=name, first=first, perturbation=PERTURBATIONS[turn])

@@ -20,8 +20,7 @@ from typing import Any
 from atlas.contracts import Problem
 from atlas.generated_inputs import MAX_INPUT_CHARS
 from atlas.input_shape import arguments, signature
-
-Schema = dict[str, Any]
+from atlas.json_schema import Schema, list_of, object_of
 
 MAX_ITEMS, MAX_INNER_ITEMS = 12, 6
 MAX_STRING_CHARS = 32
@@ -52,13 +51,7 @@ def schema(problem: Problem, n: int) -> Schema:
             each = {"type": "array", "items": ANY, "minItems": 1, "maxItems": MAX_ARGUMENTS}
         else:
             each = {"type": "array", "prefixItems": places, "minItems": len(places), "maxItems": len(places)}
-    inputs = {"type": "array", "items": each, "minItems": min(n, LEAST_INPUTS), "maxItems": n}
-    return {
-        "type": "object",
-        "properties": {"inputs": inputs},
-        "required": ["inputs"],
-        "additionalProperties": False,
-    }
+    return object_of({"inputs": list_of(each, min(n, LEAST_INPUTS), n)})
 
 
 def argument_schemas(problem: Problem) -> list[Schema] | None:

@@ -19,15 +19,13 @@ from atlas.commands import MakePlans
 from atlas.contracts import ConstraintSet, Contract, Plan, SamplingParams
 from atlas.errors import BadOutput
 from atlas.events import PlanMade
+from atlas.json_schema import LINE, Schema, list_of, object_of
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages
 from atlas.worker import Context
 
-MAX_ITEM_CHARS = 160
 SEED_OFFSET = 100  # from one call's seed to the next, past the candidates' of a plan
-
-_LINE: dict[str, object] = {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_CHARS}
 
 
 class _Sets(Contract):
@@ -37,32 +35,22 @@ class _Sets(Contract):
 Answer = TypeVar("Answer", bound=Contract)
 
 
-def sets_schema(n: int) -> dict[str, object]:
+def sets_schema(n: int) -> Schema:
     """Return the JSON schema of an answer with exactly `n` constraint sets."""
-    each = _object({"family": _LINE, "requires": _LINE, "rules_out": _LINE})
-    return _object({"sets": _list(each, n, n)})
+    each = object_of({"family": LINE, "requires": LINE, "rules_out": LINE})
+    return object_of({"sets": list_of(each, n, n)})
 
 
-def plan_schema() -> dict[str, object]:
+def plan_schema() -> Schema:
     """Return the JSON schema of a plan."""
-    return _object(
+    return object_of(
         {
-            "algorithm": _LINE,
-            "data_structures": _list(_LINE, 1, 3),
-            "steps": _list(_LINE, 2, 6),
-            "edge_cases": _list(_LINE, 1, 3),
+            "algorithm": LINE,
+            "data_structures": list_of(LINE, 1, 3),
+            "steps": list_of(LINE, 2, 6),
+            "edge_cases": list_of(LINE, 1, 3),
         }
     )
-
-
-def _list(items: dict[str, object], least: int, most: int) -> dict[str, object]:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
-
-
-def _object(properties: dict[str, object]) -> dict[str, object]:
-    # The server's grammar lets the model invent further keys unless they are forbidden.
-    fixed = {"required": list(properties), "additionalProperties": False}
-    return {"type": "object", "properties": properties, **fixed}
 
 
 async def make_plans(context: Context, server: ModelServer, command: MakePlans) -> PlanMade:
@@ -74,9 +62,7 @@ async def make_plans(context: Context, server: ModelServer, command: MakePlans) 
     """
     task = context.state.task
 
-    async def ask(
-        kind: type[Answer], name: str, step: int, schema: dict[str, object], **values: object
-    ) -> Answer:
+    async def ask(kind: type[Answer], name: str, step: int, schema: Schema, **values: object) -> Answer:
         sampling = SamplingParams(
             temperature=task.policy.plan_temperature,
             max_tokens=task.policy.plan_max_tokens,

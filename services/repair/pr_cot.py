@@ -10,43 +10,15 @@ from __future__ import annotations
 
 from atlas.candidates import candidate
 from atlas.commands import Repair
-from atlas.contracts import Contract, SamplingParams, Verdict
-from atlas.errors import BadOutput
+from atlas.contracts import SamplingParams
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages
-from atlas.state import TaskState
 from atlas.worker import Context
+from services.repair.proposals import failures, proposal
 
 SEED_OFFSET = 500  # past the seeds of any policy's candidates
-SHOWN_FAILURES = 2
-SHOWN_CHARS = 600
-
-
-class Failure(Contract):
-    """A public example that the program fails."""
-
-    input: str
-    expected: str
-    verdict: str
-    got: str
-
-
-def failures(state: TaskState, candidate_id: str) -> list[Failure]:
-    """Return the first public examples that a candidate fails, each text cut to 600 characters."""
-    pairs = zip(state.task.problem.examples, state.executions[candidate_id].results, strict=False)
-    found = [
-        Failure(
-            input=example.input[:SHOWN_CHARS],
-            expected=example.output[:SHOWN_CHARS],
-            verdict=result.verdict.value.replace("_", " "),
-            got=(result.error or result.output)[:SHOWN_CHARS],
-        )
-        for example, result in pairs
-        if result.verdict is not Verdict.ACCEPTED
-    ]
-    return found[:SHOWN_FAILURES]
 
 
 async def repair(context: Context, server: ModelServer, command: Repair) -> CandidateGenerated:
@@ -84,6 +56,4 @@ async def repair(context: Context, server: ModelServer, command: Repair) -> Cand
         parent=broken.id,
         perspective=command.perspective,
     )
-    if mended.code is not None and mended.code in {c.code for c in state.candidates.values()}:
-        raise BadOutput("the answer is a program that was tried before")
-    return CandidateGenerated(command=command.id, candidate=mended)
+    return proposal(state, command.id, mended)

@@ -19,27 +19,22 @@ from atlas.commands import Refine
 from atlas.contracts import FailureAnalysis, FailureCategory, SamplingParams
 from atlas.errors import BadOutput, CallTimeout
 from atlas.events import CandidateGenerated, Choice
+from atlas.json_schema import LINE, list_of, object_of
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages
 from atlas.worker import Context
-from services.repair.pr_cot import failures
+from services.repair.proposals import failures, proposal
 
 SEED_OFFSET = 800  # past the seeds of a task's other calls
 SHOWN_FAILURES = 1  # of each program
-MAX_ITEM_CHARS = 160
-_LINE: dict[str, object] = {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_CHARS}
-_PROPERTIES: dict[str, object] = {
-    "category": {"type": "string", "enum": list(get_args(FailureCategory))},
-    "cause": _LINE,
-    "constraints": {"type": "array", "items": _LINE, "minItems": 1, "maxItems": 3},
-}
-SCHEMA: dict[str, object] = {
-    "type": "object",
-    "properties": _PROPERTIES,
-    "required": list(_PROPERTIES),
-    "additionalProperties": False,
-}
+SCHEMA = object_of(
+    {
+        "category": {"type": "string", "enum": list(get_args(FailureCategory))},
+        "cause": LINE,
+        "constraints": list_of(LINE, 1, 3),
+    }
+)
 
 
 async def refine(context: Context, server: ModelServer, command: Refine) -> CandidateGenerated:
@@ -100,6 +95,4 @@ async def refine(context: Context, server: ModelServer, command: Refine) -> Cand
         parent=command.candidates[0],
         analysis=analysis,
     )
-    if refined.code is not None and refined.code in {c.code for c in context.state.candidates.values()}:
-        raise BadOutput("the answer is a program that was tried before")
-    return CandidateGenerated(command=command.id, candidate=refined)
+    return proposal(context.state, command.id, refined)

@@ -28,7 +28,8 @@ from atlas.llama_fake import FakeModelServer
 from atlas.policy import Policy
 from atlas.worker import Context, direct
 from services.repair.app import create
-from services.repair.pr_cot import SHOWN_CHARS, failures, repair
+from services.repair.pr_cot import repair
+from services.repair.proposals import SHOWN_CHARS, failures
 from services.repair.worker import handler
 
 BROKEN = "print(int(input()) + 1)\n"
