@@ -63,16 +63,15 @@ class ApiKeys:
         if lifetime_s is not None and not 0 < lifetime_s < math.inf:
             raise BadInput(f"a key's lifetime must be a number of seconds over 0, not {lifetime_s:g}")
         key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
-        now = time.time()
-        info = ApiKey(
-            id=_hashed(key)[:ID_CHARS],
-            name=name,
-            created_at=now,
-            last4=key[-4:],
-            expires_at=None if lifetime_s is None else now + lifetime_s,
-        )
+        info = _told_of(key, name, lifetime_s)
         await self._redis.hset(API_KEYS, _hashed(key), info.model_dump_json())
         return key, info
+
+    async def admit(self, key: str, name: str) -> ApiKey:
+        """Keep a key that was made elsewhere, unless it is known already; return what is kept of it."""
+        info = _told_of(key, name)
+        await self._redis.hsetnx(API_KEYS, _hashed(key), info.model_dump_json())
+        return info
 
     async def list(self) -> tuple[ApiKey, ...]:
         """Return every key that was not revoked, oldest first; expired ones too."""
@@ -97,13 +96,24 @@ class ApiKeys:
         return kept[found[0]]
 
     async def valid(self, key: str) -> bool:
-        """Whether the key opens the gateway now: made here, not revoked, not expired. One HGET."""
+        """Whether the key opens the gateway now: it is kept, not revoked, not expired. One HGET."""
         text = await self._redis.hget(API_KEYS, _hashed(key))
         return text is not None and not ApiKey.model_validate_json(text).expired
 
     async def _kept(self) -> dict[str, ApiKey]:
         rows = (await self._redis.hgetall(API_KEYS)).items()
         return {str(digest): ApiKey.model_validate_json(text) for digest, text in rows}
+
+
+def _told_of(key: str, name: str, lifetime_s: float | None = None) -> ApiKey:
+    now = time.time()
+    return ApiKey(
+        id=_hashed(key)[:ID_CHARS],
+        name=name,
+        created_at=now,
+        last4=key[-4:],
+        expires_at=None if lifetime_s is None else now + lifetime_s,
+    )
 
 
 def _hashed(key: str) -> str:

@@ -7,14 +7,11 @@ the Secret holds it: older keys of this name are revoked. Keys of other names ar
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import sys
-import time
 
-from atlas.api_keys import ID_CHARS, PREFIX, ApiKey, ApiKeys
+from atlas.api_keys import PREFIX, ApiKey, ApiKeys
 from atlas.redis_client import connect
-from atlas.redis_keys import API_KEYS
 
 LEAST_CHARS = len(PREFIX) + 43  # 256 bits of letters and digits
 
@@ -24,9 +21,7 @@ async def admit(redis_url: str, key: str, name: str) -> ApiKey:
     redis = connect(redis_url)
     try:
         keys = ApiKeys(redis)
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        new = ApiKey(id=digest[:ID_CHARS], name=name, created_at=time.time(), last4=key[-4:])
-        await redis.hsetnx(API_KEYS, digest, new.model_dump_json())
+        new = await keys.admit(key, name)
         for old in await keys.list():
             if old.name == name and old.id != new.id:
                 await keys.revoke(old.id)
