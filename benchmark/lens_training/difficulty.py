@@ -15,8 +15,8 @@ from atlas.lens.card import DifficultyFigures
 from benchmark.lens_training.data import Floats, Ints, Matrix, Rows
 from benchmark.lens_training.ranking import Bools, auc_over_tasks
 
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-FOLDS = 5
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+FOLDS, INNER_FOLDS = 5, 3
 
 
 def difficulty(train: Rows, report: Rows | None) -> dict[str, DifficultyFigures]:
@@ -58,7 +58,7 @@ def _fitted(x: Matrix, y: Ints) -> Callable[[Matrix], Floats]:
     for strength in STRENGTHS:
         stated = np.zeros(len(y))
         try:
-            for rest, fold in _folds().split(x, y):
+            for rest, fold in _folds(INNER_FOLDS).split(x, y):
                 stated[fold] = _logistic(strength).fit(x[rest], y[rest]).predict_proba(x[fold])[:, 1]
         except ValueError:  # a class with fewer tasks than folds: the strongest regularisation is the safest
             return _scores(x, y, STRENGTHS[0])
@@ -71,8 +71,8 @@ def _scores(x: Matrix, y: Ints, strength: float) -> Callable[[Matrix], Floats]:
     return lambda new: -np.asarray(model.decision_function(new), float)
 
 
-def _folds() -> StratifiedKFold:
-    return StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+def _folds(n: int = FOLDS) -> StratifiedKFold:
+    return StratifiedKFold(n, shuffle=True, random_state=0)
 
 
 def _logistic(strength: float) -> Pipeline:
