@@ -106,7 +106,10 @@ class Choice(Contract):
 
 
 class ModelCallFinished(Event):
-    """One model call, whole: replayable by content, never made again once recorded."""
+    """One model call, whole: replayable by content, never made again once recorded.
+
+    `server` (host and port) and its `slot` hold the prefix of the task's next calls.
+    """
 
     type: Literal["ModelCallFinished"] = "ModelCallFinished"
     call: str
@@ -114,6 +117,7 @@ class ModelCallFinished(Event):
     sampling: SamplingParams
     schema_sha256: str | None = None
     choices: tuple[Choice, ...]
+    server: str | None = None
     slot: int | None = None
     server_s: float = Field(ge=0, description="prompt and generation time as llama-server reports it")
 

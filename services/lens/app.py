@@ -23,7 +23,7 @@ class ScoreRequest(Contract):
 
 
 async def _setup(_: FastAPI, runtime: Runtime) -> None:
-    slots = runtime.settings.slots
+    slots = runtime.settings.total_slots
     # Choosing takes no time, and is not to wait behind those that write inputs, one for each slot at most.
     handle = handler(runtime.model_server())
     worker = Worker("lens", await runtime.journal(), handle, concurrency=slots + 1)

@@ -38,7 +38,7 @@ each_pod = pytest.mark.parametrize(
 
 def test_there_is_a_pod_of_each_component() -> None:
     assert set(pods(render())) == COMPONENTS
-    assert set(pods(render(EVERYTHING))) == COMPONENTS | {"benchmark"}
+    assert set(pods(render(EVERYTHING))) == COMPONENTS | {"benchmark", "llama-server-1"}
     assert set(pods(render(values_sets()["external redis"]))) == COMPONENTS - {"redis"}
 
 
@@ -165,7 +165,7 @@ def test_nothing_else_asks_for_the_gpu_and_on_the_cpu_nothing_does() -> None:
     for values in values_sets().values():
         for pod in pods(render(values)).values():
             asks = GPU in str(pod.spec) or pod.spec.get("runtimeClassName") == "nvidia"
-            assert asks == (pod.component == "llama-server" and values != cpu_values())
+            assert asks == (pod.component.startswith("llama-server") and values != cpu_values())
     server = pods(render(cpu_values()))["llama-server"]
     assert environment(server.main)["ATLAS_GPU_DEVICE"] == "none"
     assert server.main["image"].endswith("-cpu")
