@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from atlas.contracts import Contract, Perspective, Perturbation
+from atlas.upcasting import upcast_command
 
 
 class Command(Contract):
@@ -126,6 +127,8 @@ AnyCommand = Annotated[
     Field(discriminator="kind"),
 ]
 
+_ANY: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+
 SERVICE_OF: dict[str, str] = {
     "make_plans": "planner",
     "generate": "planner",
@@ -143,3 +146,12 @@ SERVICE_OF: dict[str, str] = {
 SERVICES = ("planner", "lens", "sandbox", "repair")
 Priority = Literal["p0", "p1", "p2"]
 PRIORITIES: tuple[Priority, ...] = ("p0", "p1", "p2")
+
+
+def command_of(stored: dict[str, Any], version: int) -> AnyCommand:
+    """Return a command as it was stored under that version of the schema.
+
+    Raises:
+        SchemaTooNew: a later release stored it.
+    """
+    return _ANY.validate_python(upcast_command(stored, version))

@@ -87,6 +87,24 @@ class Settings(BaseModel):
         ThinkingTags.parse(value)
         return value
 
+    @field_validator("llama_url")
+    @classmethod
+    def _distinct_servers(cls, value: str | None) -> str | None:
+        urls = _listed(value)
+        if value is not None and (not all(urls) or len(set(urls)) < len(urls)):
+            raise ValueError("llama-servers' URLs between commas, each once")
+        return value
+
+    @property
+    def llama_urls(self) -> tuple[str, ...]:
+        """The llama-servers that LLAMA_URL names; none where the stack starts its own."""
+        return _listed(self.llama_url)
+
+    @property
+    def total_slots(self) -> int:
+        """Calls that all llama-servers together serve at once."""
+        return self.slots * max(1, len(self.llama_urls))
+
     @property
     def draft_path(self) -> Path | None:
         """The file that DRAFT_MODEL names; None where it names a model of the catalogue, or nothing."""
@@ -225,6 +243,10 @@ def _unknown(key: str, where: str) -> str:
     near = difflib.get_close_matches(key, Settings.model_fields, n=1)
     hint = f"; did you mean {near[0].upper()}?" if near else "; see atlas.conf.example for the keys"
     return f"{where}: unknown key {key.upper()}{hint}"
+
+
+def _listed(urls: str | None) -> tuple[str, ...]:
+    return () if urls is None else tuple(url.strip().rstrip("/") for url in urls.split(","))
 
 
 def _absolute(base: Path, path: Path) -> Path:

@@ -6,15 +6,14 @@ import json
 import re
 from typing import cast
 
-from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from atlas.api import DeadLetter, DeadLetterList
-from atlas.commands import SERVICE_OF, AnyCommand
+from atlas.commands import SERVICE_OF, command_of
 from atlas.errors import NotFound
 from atlas.redis_keys import DEAD
+from atlas.upcasting import UNVERSIONED
 
-_COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 Row = tuple[str, dict[str, str]]
 _ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
@@ -62,7 +61,7 @@ class DeadLetters:
 
 def _letter(entry: str, fields: dict[str, str]) -> DeadLetter:
     about = json.loads(fields["letter"])
-    command = _COMMAND.validate_python(about["command"])
+    command = command_of(about["command"], about.get("version", UNVERSIONED))
     return DeadLetter(
         id=entry,
         task=fields["task"],

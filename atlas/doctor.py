@@ -139,12 +139,24 @@ def _redis_answers(url: str) -> Check:
 def model_server(settings: Settings) -> Check:
     """The server that LLAMA_URL names, the native build of LLAMA_SERVER, or xllamacpp to start one with."""
     if settings.llama_url is not None:
-        return _answers("model server", "LLAMA_URL", f"{settings.llama_url.rstrip('/')}/health")
+        return _all_answer(settings.llama_urls)
     if settings.llama_server is not None:
         return _native(settings)
     if importlib.util.find_spec("xllamacpp") is None:
         return Check("model server", "missing", "xllamacpp is not installed", f"{PIP} xllamacpp")
     return Check("model server", "ok", f"xllamacpp {importlib.metadata.version('xllamacpp')}")
+
+
+def _all_answer(urls: tuple[str, ...]) -> Check:
+    checks = [_answers("model server", "LLAMA_URL", f"{url}/health") for url in urls]
+    if len(checks) == 1:
+        return checks[0]
+    absent = [url for url, check in zip(urls, checks, strict=True) if check.state != "ok"]
+    told = f"LLAMA_URL: {len(urls) - len(absent)} of {len(urls)} answer"
+    if not absent:
+        return Check("model server", "ok", told)
+    mend = f"start {', '.join(absent)}, or take it out of LLAMA_URL"
+    return Check("model server", "missing" if len(absent) == len(urls) else "warning", told, mend)
 
 
 def _native(settings: Settings) -> Check:

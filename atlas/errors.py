@@ -12,7 +12,8 @@ AtlasError
 └── InfrastructureError     something that is not the program's fault; retried or shown as `error`
     ├── ModelServerError    llama-server refused or failed a call
     │   └── CallTimeout     a call took longer than it was given
-    └── ExecutorError       the sandbox executor refused or failed a run
+    ├── ExecutorError       the sandbox executor refused or failed a run
+    └── SchemaTooNew        a later release wrote what this one is to read
 """
 
 from __future__ import annotations
@@ -112,3 +113,9 @@ class ExecutorError(InfrastructureError):
     """The sandbox executor refused or failed a run."""
 
     title = "Executor failure"
+
+
+class SchemaTooNew(InfrastructureError):
+    """What is stored was written by a later release than this one, as during an upgrade."""
+
+    title = "Written by a newer release"

@@ -5,9 +5,9 @@ Times are seconds, log-probabilities natural logs, as in `atlas.contracts`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atlas.commands import Priority
 from atlas.contracts import (
@@ -26,6 +26,7 @@ from atlas.contracts import (
 from atlas.generated_inputs import GeneratedInput, ProbedRun, Validation, WrittenInputs
 from atlas.policy import Part, Policy, missing
 from atlas.span_embedding import SpanEmbedding
+from atlas.upcasting import SCHEMA_VERSION, UNVERSIONED, upcast_event
 
 
 class Event(Contract):
@@ -106,7 +107,10 @@ class Choice(Contract):
 
 
 class ModelCallFinished(Event):
-    """One model call, whole: replayable by content, never made again once recorded."""
+    """One model call, whole: replayable by content, never made again once recorded.
+
+    `server` (host and port) and its `slot` hold the prefix of the task's next calls.
+    """
 
     type: Literal["ModelCallFinished"] = "ModelCallFinished"
     call: str
@@ -114,6 +118,7 @@ class ModelCallFinished(Event):
     sampling: SamplingParams
     schema_sha256: str | None = None
     choices: tuple[Choice, ...]
+    server: str | None = None
     slot: int | None = None
     server_s: float = Field(ge=0, description="prompt and generation time as llama-server reports it")
 
@@ -278,8 +283,22 @@ ANSWERS = (
 
 
 class Entry(Contract):
-    """A journalled event: `seq` counts from 1 without gaps, `time` is Redis's clock in seconds."""
+    """A journalled event: `seq` counts from 1 without gaps, `time` is Redis's clock in seconds.
+
+    `version` is the schema's. Read from JSON of an older release, which may have none, the event is upcast.
+    """
 
     seq: int
     time: float
+    version: int = SCHEMA_VERSION
     event: AnyEvent
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upcast(cls, data: Any) -> Any:  # noqa: ANN401 - not validated yet
+        if not isinstance(data, dict) or not isinstance(data.get("event"), dict):
+            return data
+        version = data.get("version", UNVERSIONED)
+        if not isinstance(version, int):
+            return data
+        return {**data, "event": upcast_event(data["event"], version), "version": SCHEMA_VERSION}

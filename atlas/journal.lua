@@ -6,6 +6,7 @@
 --   task      id of the task
 --   expected  events the caller has seen; another number in the journal is a CONFLICT
 --   once      names what this append may do only once (a command's answer, a call, 'submit', 'deadline'), or nil
+--   version   of the schema of events and commands
 --   events    JSON texts, appended as N-0, so that Redis itself refuses a second event N
 --   commands  [{id, body, queue = index into KEYS}] put on their queues unless they ever were before
 --   revoked   command ids whose answers are no longer wanted
@@ -38,13 +39,13 @@ end
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
 for i, event in ipairs(r.events) do
-  redis.call('XADD', journal, (head + i) .. '-0', 't', now, 'e', event)
+  redis.call('XADD', journal, (head + i) .. '-0', 't', now, 'v', r.version, 'e', event)
 end
 if r.once then redis.call('SADD', marks, 'done:' .. r.once) end
 for _, id in ipairs(r.revoked) do redis.call('SADD', marks, 'done:' .. id) end
 for _, c in ipairs(r.commands) do
   if redis.call('SADD', marks, 'issued:' .. c.id) == 1 then
-    redis.call('XADD', KEYS[c.queue], '*', 'task', r.task, 'command', c.body)
+    redis.call('XADD', KEYS[c.queue], '*', 'task', r.task, 'v', r.version, 'command', c.body)
   end
 end
 if r.once == 'submit' then

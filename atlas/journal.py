@@ -15,22 +15,21 @@ from enum import Enum
 from pathlib import Path
 from typing import cast
 
-from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from atlas import redis_keys
-from atlas.commands import SERVICE_OF, AnyCommand
+from atlas.commands import SERVICE_OF, AnyCommand, command_of
+from atlas.errors import SchemaTooNew
 from atlas.events import AnyEvent, CommandFailed, Entry, ModelCallFinished, TaskSubmitted
 from atlas.pipeline import Step, advance
 from atlas.redis_keys import GROUP
 from atlas.state import InvalidHistory, TaskState, fold
+from atlas.upcasting import SCHEMA_VERSION, UNVERSIONED
 
 LEASE_S = 15.0
 BLOB_OVER_BYTES = 48_000
 
-_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
-_COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 _LUA = Path(__file__).with_name("journal.lua").read_text(encoding="utf-8")
 # Extend a lease only while it is still ours: a plain XCLAIM would steal the work back from a new owner.
 _EXTEND_LUA = """
@@ -106,7 +105,12 @@ class Journal:
         """Give up on a command that was delivered too often: dead letter, failure and ack in one step."""
         detail = f"delivered {delivery.deliveries} times without an answer"
         event = CommandFailed(command=delivery.command.id, reason="poisoned", detail=detail)
-        about = {"command": delivery.command.model_dump(), "queue": delivery.queue, "detail": detail}
+        about = {
+            "command": delivery.command.model_dump(),
+            "queue": delivery.queue,
+            "detail": detail,
+            "version": SCHEMA_VERSION,
+        }
         return await self._settle(delivery.task, [event], delivery.command.id, delivery, json.dumps(about))
 
     async def _settle(
@@ -151,6 +155,7 @@ class Journal:
             "task": task,
             "expected": expected,
             "once": once,
+            "version": SCHEMA_VERSION,
             "events": [await self._encode(e) for e in step.events],
             "commands": [{"id": c.id, "body": c.model_dump_json(), "queue": i} for i, c in commands],
             "revoked": step.revoked,
@@ -184,8 +189,9 @@ class Journal:
         text = fields["e"]
         if text.startswith('{"blob"'):
             text = str(await self.redis.get(redis_keys.blob(json.loads(text)["blob"])))
-        seq, event = int(entry_id.split("-")[0]), _EVENT.validate_json(text)
-        return Entry(seq=seq, time=float(fields["t"]), event=event)
+        where = {"seq": int(entry_id.split("-")[0]), "time": float(fields["t"])}
+        version = int(fields.get("v", UNVERSIONED))
+        return Entry.model_validate({**where, "version": version, "event": json.loads(text)})
 
     async def open_queues(self, service: str) -> None:
         """Create the service's queues and their group; do nothing where they exist."""
@@ -226,9 +232,23 @@ class Journal:
                 continue
             pending = await self.redis.xpending_range(queue, GROUP, entry, entry, 1)
             times = int(pending[0]["times_delivered"]) if pending else 1
-            command = _COMMAND.validate_json(fields["command"])
+            try:
+                command = command_of(json.loads(fields["command"]), int(fields.get("v", UNVERSIONED)))
+            except SchemaTooNew:
+                await self._leave(queue, entry, consumer, times)
+                raise
             found.append(Delivery(fields["task"], command, queue, entry, consumer, times))
         return found
+
+    async def give_back(self, delivery: Delivery) -> None:
+        """Leave a command to a worker of a newer release, as if it had not been delivered here."""
+        await self._leave(delivery.queue, delivery.entry, delivery.consumer, delivery.deliveries)
+
+    async def _leave(self, queue: str, entry: str, consumer: str, deliveries: int) -> None:
+        lapsed = int(LEASE_S * 1000)
+        await self.redis.xclaim(
+            queue, GROUP, consumer, 0, [entry], idle=lapsed, retrycount=max(0, deliveries - 1), justid=True
+        )
 
     async def extend(self, delivery: Delivery) -> bool:
         """Renew the lease; False if the command belongs to someone else by now."""

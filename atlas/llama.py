@@ -24,7 +24,7 @@ from atlas.errors import CallTimeout, ModelServerError
 from atlas.events import Choice
 from atlas.llama_stream import PATH as COMPLETION
 from atlas.llama_stream import Drawing, foreign
-from atlas.model_facts import DIALOGUE, ONE_TURN, ModelFacts, Rendering
+from atlas.model_facts import DIALOGUE, ONE_TURN, ModelFacts, Rendering, Weights
 from atlas.span_embedding import SPAN_VERSION, Pooling, TextEmbedding
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 
@@ -45,6 +45,8 @@ class CompletionRequest(Contract):
 
     The server reads the prompt once for all of them. A completion ends before the first of the `stop`
     strings; `Choice.stopped_by` says which. `timeout_s`: then the call is given up, and its slot freed.
+    `task`: calls of one task go to one server, where there are several. `slot` holds their prefix, on the
+    server of that name (`server`; None: the only one there is), and means nothing to another.
     `embedding`: each choice brings its span embedding, where the server can (`ServerFacts.span_n_embd`).
     `reserve`: tokens of the context that are to be left, each choice, for whatever continues it.
     """
@@ -54,6 +56,8 @@ class CompletionRequest(Contract):
     n: int = 1
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
+    task: str | None = None
+    server: str | None = None
     slot: int | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     embedding: bool = False
@@ -61,11 +65,15 @@ class CompletionRequest(Contract):
 
 
 class CompletionResult(Contract):
-    """The completions, the slot that holds their prefix now, and the server's own seconds for the call."""
+    """The completions, the server and slot that hold their prefix now, and the server's seconds for the call.
+
+    `server` is its host and port as LLAMA_URL has them, None where no real one was asked.
+    """
 
     choices: tuple[Choice, ...]
     slot: int | None
     server_s: float
+    server: str | None = None
 
 
 class ServerFacts(Contract):
@@ -83,7 +91,7 @@ class ServerFacts(Contract):
 
 
 class ModelServer(Protocol):
-    """What the services need of a model server; `LlamaClient` and `FakeModelServer` are the two."""
+    """What the services need: `LlamaClient`, `LlamaFleet` over several, and `FakeModelServer` have it."""
 
     async def chat_prompt(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """Render messages with the model's own chat template: its answer follows, or its thinking."""
@@ -109,7 +117,7 @@ class ModelServer(Protocol):
         """Release connections."""
 
 
-class _Away(ModelServerError):
+class ServerAway(ModelServerError):
     """The server is away or loading and nothing of an answer has come: the same call may be made again."""
 
 
@@ -129,6 +137,7 @@ class LlamaClient:
         patience_s: float = PATIENCE_S,
         tags: ThinkingTags = USUAL_TAGS,
     ) -> None:
+        self.url = base_url.rstrip("/")
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=httpx.Timeout(idle_timeout_s, connect=5.0),
@@ -138,6 +147,15 @@ class LlamaClient:
         )
         self._patience_s = patience_s
         self._tags = tags
+
+    @property
+    def name(self) -> str:
+        """Host and port: what journals call the server, without whatever secret its URL may hold."""
+        return self._http.base_url.netloc.decode()
+
+    def addresses(self, _: str) -> tuple[str, ...]:
+        """Return where a chat of that key may be taken, the best place first."""
+        return (self.url,)
 
     async def aclose(self) -> None:
         """Release connections."""
@@ -169,6 +187,14 @@ class LlamaClient:
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise foreign("/props", error) from error
+
+    async def weights(self) -> Weights:
+        """Return what tells the weights it serves from others; asked once."""
+        props, listed = await self._json("GET", "/props"), await self._json("GET", "/v1/models")
+        try:
+            return Weights.of(props, listed)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise foreign("/v1/models", error) from error
 
     async def model_facts(self, thinking_tags: str = "") -> ModelFacts:
         """Return what the server says of its model, and what its template makes of two conversations.
@@ -240,6 +266,8 @@ class LlamaClient:
         facts = await self.facts()
         n_embd = facts.span_n_embd if request.embedding else None
         body = _body(request, await self._room(request, facts.context_tokens), n_embd is not None)
+        if request.slot is not None and request.server in (None, self.name):
+            body["id_slot"] = request.slot
         drawing = Drawing(request.n, n_embd)
         try:
             async with aconnect_sse(self._http, "POST", COMPLETION, json=body, headers=ONCE) as source:
@@ -252,7 +280,7 @@ class LlamaClient:
         except (httpx.HTTPError, SSEError) as error:
             raise _failure(COMPLETION, error, answered=drawing.tokens > 0) from error
         choices, slot, server_s = drawing.whole()
-        return CompletionResult(choices=choices, slot=slot, server_s=server_s)
+        return CompletionResult(choices=choices, slot=slot, server_s=server_s, server=self.name)
 
     async def _room(self, request: CompletionRequest, context: int) -> int:
         """Return how many tokens each completion may have: as asked for, or what the context has room for.
@@ -283,7 +311,7 @@ class LlamaClient:
     async def _patiently(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Carry out `work`, again and again while the server is away, for as long as there is patience."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Away),
+            retry=retry_if_exception_type(ServerAway),
             stop=stop_after_delay(self._patience_s),
             wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
             reraise=True,
@@ -330,8 +358,6 @@ def _body(request: CompletionRequest, n_predict: int, embedding: bool) -> dict[s
         body["stop"] = list(request.stop)
         # One that is a control token of the model's would not show in its text, and so never be found.
         body["preserved_tokens"] = list(request.stop)
-    if request.slot is not None:
-        body["id_slot"] = request.slot
     if request.json_schema is not None:
         body["json_schema"] = request.json_schema
     if embedding:
@@ -342,11 +368,11 @@ def _body(request: CompletionRequest, n_predict: int, embedding: bool) -> dict[s
 def _refusal(path: str, status: int, content: bytes) -> ModelServerError:
     text = f"llama-server {path} answers {status}: {content.decode('utf-8', 'replace')[:500]}"
     if status == 503:
-        return _Away(text)
+        return ServerAway(text)
     # 500 from a path that only looks at what it is sent would be 500 again; 501: it was not started for this.
     return ModelServerError(text, retryable=status > 501 or (status == 500 and path == COMPLETION))
 
 
 def _failure(path: str, error: Exception, *, answered: bool = False) -> ModelServerError:
-    kind = _Away if isinstance(error, LOST) and not answered else ModelServerError
+    kind = ServerAway if isinstance(error, LOST) and not answered else ModelServerError
     return kind(f"llama-server {path} failed: {type(error).__name__}: {error}")

@@ -36,7 +36,7 @@ async def call(
 ) -> ModelCallFinished:
     """Return the recorded call `name` of this command, making and recording it if there is none yet.
 
-    The task's slot is asked for, so that the prefix its earlier calls share is still in that slot's cache.
+    The task's server and slot are asked for, so that the prefix its earlier calls share is still cached.
     The call is cut to what is left of the task's token budget, shared by its completions.
 
     Raises:
@@ -54,9 +54,10 @@ async def call(
 
     request = _within_budget(request, context.state, context.command.id)
     # The worker cancels the call at the task's deadline; this ends it if nobody is left to do so.
-    limits = {"slot": context.state.slot, "timeout_s": request.timeout_s or context.state.task.deadline_s}
+    timeout_s = request.timeout_s or context.state.task.deadline_s
+    where = {"task": context.task, "server": context.state.server, "slot": context.state.slot}
     try:
-        result = await server.complete(request.model_copy(update=limits), count)
+        result = await server.complete(request.model_copy(update={**where, "timeout_s": timeout_s}), count)
     except ModelServerError:
         await context.lose_tokens()
         raise
@@ -69,6 +70,7 @@ async def call(
         schema_sha256=hashlib.sha256(schema.encode()).hexdigest() if schema else None,
         choices=result.choices,
         slot=result.slot,
+        server=result.server,
         server_s=result.server_s,
     )
     context.tokens_in_flight = 0  # from here on the journal counts them, whatever becomes of the command

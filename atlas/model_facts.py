@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,42 @@ class Rendering(Contract):
 
     messages: tuple[dict[str, str], ...]
     prompt: str
+
+
+class Weights(Contract):
+    """What a llama-server tells of the weights it serves: two that serve the same tell the same.
+
+    There is no hash among it: a fine-tune of the same name, size and template is not told apart.
+    """
+
+    model: str
+    quantization: str = ""
+    parameters: int = 0
+    bytes: int = 0
+    vocabulary: int = 0
+    template_sha256: str = ""
+
+    @classmethod
+    def of(cls, props: Mapping[str, Any], listed: Mapping[str, Any]) -> Weights:
+        """Read /props and /v1/models.
+
+        Raises:
+            LookupError, TypeError, ValueError: they are not llama-server's.
+        """
+        meta = listed["data"][0].get("meta") or {}
+        return cls(
+            model=props["model_alias"],
+            quantization=props.get("model_ftype", ""),
+            parameters=meta.get("n_params", 0),
+            bytes=meta.get("size", 0),
+            vocabulary=meta.get("n_vocab", 0),
+            template_sha256=hashlib.sha256(props.get("chat_template", "").encode()).hexdigest(),
+        )
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        size = f"{self.parameters:,} parameters, {self.bytes:,} bytes"
+        return f"{self.model} ({self.quantization}, {size}, template {self.template_sha256[:8]})"
 
 
 class ModelFacts(Contract):

@@ -18,6 +18,7 @@ from atlas.config import Settings, load
 from atlas.errors import ConfigError
 from atlas.journal import Journal
 from atlas.llama import LlamaClient
+from atlas.llama_fleet import LlamaFleet, connect_model
 from atlas.problem_json import add_errors, problem
 from atlas.redis_client import connect
 from atlas.thinking import ThinkingTags
@@ -66,14 +67,15 @@ class Runtime:
             return f"Redis cannot be reached: {type(error).__name__}"
         return None
 
-    def model_server(self) -> LlamaClient:
-        """Connect to llama-server; readiness tells when it cannot take calls.
+    def model_server(self) -> LlamaClient | LlamaFleet:
+        """Connect to llama-server, or to all of them; readiness tells when none can take calls.
 
         Raises:
             ConfigError: if LLAMA_URL is not set.
         """
-        url = required(self.settings.llama_url, "LLAMA_URL")
-        server = LlamaClient(url, tags=ThinkingTags.parse(self.settings.thinking_tags))
+        required(self.settings.llama_url, "LLAMA_URL")
+        tags = ThinkingTags.parse(self.settings.thinking_tags)
+        server = connect_model(self.settings.llama_urls, tags)
         self.stack.push_async_callback(server.aclose)
         self.checks["llama-server"] = server.ready
         return server

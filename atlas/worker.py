@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from atlas.cancellation import cancel
 from atlas.commands import AnyCommand
-from atlas.errors import BadInput, BadOutput, InfrastructureError
+from atlas.errors import BadInput, BadOutput, InfrastructureError, SchemaTooNew
 from atlas.events import ANSWERS, AnyEvent, CommandFailed, TaskFailed, TaskSubmitted
 from atlas.journal import LEASE_S, Delivery, Journal, Outcome
 from atlas.pipeline import advance
@@ -137,6 +137,9 @@ class Worker:
                 log.warning("%s: Redis is away: %s", self.service, error)
                 opened = False  # it may have come back empty
                 await asyncio.sleep(1)
+            except SchemaTooNew as error:  # during an upgrade: a newer worker takes it
+                log.warning("%s: left to a newer worker: %s", self.service, error)
+                await asyncio.sleep(1)
             except Exception:  # one sick journal must not stop the others; its command comes back
                 log.exception("%s: a command could not be served", self.service)
                 await asyncio.sleep(1)
@@ -145,7 +148,11 @@ class Worker:
         """Carry out one delivered command, to its appended answer."""
         kind = delivery.command.kind
         with SECONDS.labels(self.service, kind).time():
-            outcome = await self._serve(delivery)
+            try:
+                outcome = await self._serve(delivery)
+            except SchemaTooNew:
+                await self.journal.give_back(delivery)
+                raise
         COMMANDS.labels(self.service, kind, outcome).inc()
 
     async def _serve(self, delivery: Delivery) -> str:

@@ -200,7 +200,7 @@ def sources_of(
     """
     found: list[Source] = []
     absent: list[str] = []
-    if remote or elsewhere(settings.llama_url):
+    if remote or any(map(elsewhere, settings.llama_urls)):
         absent.append("counters of this machine: the work is done on another")
     else:
         looks = (functools.partial(_gpus, settings, nvml), functools.partial(_packages, powercap))

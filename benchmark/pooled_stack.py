@@ -47,9 +47,9 @@ async def pooled_stack(
     """Start everything for the model of the settings, and stop it at the end.
 
     `directory` keeps the samples (`pool/`, or `samples` elsewhere) and the stack's journal (`stack/`), so
-    that after a kill the next to come finds both. A model server elsewhere (LLAMA_URL) is drawn from where
-    it is; with `frozen` there is none, and samples that were never drawn cannot be had. Enter it in the main
-    thread: children die with the thread that started them.
+    that after a kill the next to come finds both. A model server elsewhere (the first of LLAMA_URL) is drawn
+    from where it is; with `frozen` there is none, and samples that were never drawn cannot be had. Enter it
+    in the main thread: children die with the thread that started them.
 
     Raises:
         AtlasError: the model is missing, something cannot start, or the pool is another model's.
@@ -60,7 +60,7 @@ async def pooled_stack(
         if frozen:
             pool: SamplePool | FrozenPool = await held.enter_async_context(FrozenPool(samples))
         else:
-            upstream = settings.llama_url or ""
+            upstream, *_ = settings.llama_urls or ("",)
             if not upstream:
                 upstream, model = await held.enter_async_context(_model_server(settings, directory))
             pool = await held.enter_async_context(SamplePool(samples, upstream))

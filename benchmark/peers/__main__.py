@@ -206,14 +206,14 @@ def _llama_url(settings: Settings, stack: Stack) -> str:
         StartupError: the stack is not one that runs here on this DATA_DIR, and LLAMA_URL is not set.
     """
     if settings.llama_url is not None:
-        return settings.llama_url
+        return settings.llama_urls[0]  # peers know one server
     found = running_stack.find(settings.run_dir)
     if found is None or found.llama_url is None or found.gateway_url != stack.gateway.url:
         raise StartupError(
             f"the stack at {stack.gateway.url} does not run on {settings.data_dir}, so its model server "
             "cannot be found: set DATA_DIR to its own, or LLAMA_URL to its model server"
         )
-    return found.llama_url
+    return found.llama_url.partition(",")[0]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

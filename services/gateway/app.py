@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from atlas.api_keys import ApiKeys
 from atlas.config import Settings
 from atlas.dead_letters import DeadLetters
-from atlas.service import Runtime, create_service, required
+from atlas.service import Runtime, create_service
 from services.gateway import routes_openai, routes_operations, routes_tasks
 from services.gateway.deadlines import sweep
 from services.gateway.guard import Guard
@@ -22,7 +22,7 @@ async def _setup(app: FastAPI, runtime: Runtime) -> None:
     server = runtime.model_server()
     runtime.background("deadline sweeper", lambda: sweep(journal))
     tasks = Tasks(journal, server, runtime.settings)
-    model = PassThrough(required(runtime.settings.llama_url, "LLAMA_URL"))
+    model = PassThrough(server.addresses)
     runtime.stack.push_async_callback(model.aclose)
     letters, keys = DeadLetters(journal.redis), ApiKeys(journal.redis)
     app.state.gateway = State(runtime, tasks, letters, server, keys, model)

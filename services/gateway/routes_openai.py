@@ -11,7 +11,7 @@ from services.gateway.chat import answered, completion, failure, pipeline_models
 from services.gateway.chat_stream import ChatStream, Waiting
 from services.gateway.disconnects import until_gone
 from services.gateway.openai_errors import DO_NOT_RETRY, openai_error
-from services.gateway.pass_through import CLIENT_GONE
+from services.gateway.pass_through import CLIENT_GONE, conversation
 from services.gateway.routes_tasks import IdempotencyKey
 from services.gateway.state import Gateway, State
 
@@ -37,7 +37,7 @@ async def chat(
     if body.model in pipeline_models():
         return await _solved(body, request, gateway, idempotency_key)
     if body.model == await gateway.server.model():
-        return await gateway.model.chat(request)
+        return await gateway.model.chat(request, conversation(body))
     raise await _unknown(body.model, gateway)
 
 

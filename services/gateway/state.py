@@ -12,6 +12,7 @@ from atlas.api_keys import ApiKeys
 from atlas.dead_letters import DeadLetters
 from atlas.errors import ModelServerError
 from atlas.llama import LlamaClient
+from atlas.llama_fleet import LlamaFleet
 from atlas.service import Runtime
 from services.gateway.pass_through import PassThrough
 from services.gateway.tasks import Tasks
@@ -26,7 +27,7 @@ class State:
     runtime: Runtime
     tasks: Tasks
     letters: DeadLetters
-    server: LlamaClient
+    server: LlamaClient | LlamaFleet
     keys: ApiKeys
     model: PassThrough
 

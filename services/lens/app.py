@@ -14,7 +14,7 @@ from services.lens.worker import handler
 
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
-    slots = runtime.settings.slots
+    slots = runtime.settings.total_slots
     server, scorer = runtime.model_server(), Scorer(Shelf(directories(runtime.settings.data_dir)))
     app.state.server, app.state.scorer = server, scorer
     # Choosing takes no time, and is not to wait behind those that write inputs, one for each slot at most.

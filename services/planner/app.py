@@ -29,9 +29,10 @@ class DirectRequest(Contract):
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
     server = runtime.model_server()
-    # Admission: no more tasks generate at once than the server has slots, so that each keeps its cache.
+    # Admission: no more tasks generate at once than the servers have slots, so that each keeps its cache.
     slots = runtime.settings.slots
-    worker = Worker("planner", await runtime.journal(), handler(server, slots), concurrency=slots)
+    journal, total = await runtime.journal(), runtime.settings.total_slots
+    worker = Worker("planner", journal, handler(server, slots), concurrency=total)
     runtime.background("worker", worker.run)
     app.state.server, app.state.slots = server, slots
 

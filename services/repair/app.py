@@ -41,7 +41,8 @@ class RepairRequest(Contract):
 
 async def _setup(app: FastAPI, runtime: Runtime) -> None:
     server = runtime.model_server()
-    worker = Worker("repair", await runtime.journal(), handler(server), concurrency=runtime.settings.slots)
+    slots = runtime.settings.total_slots
+    worker = Worker("repair", await runtime.journal(), handler(server), concurrency=slots)
     runtime.background("worker", worker.run)
     app.state.server = server
 

@@ -90,7 +90,11 @@ EFFECTS: dict[str, tuple[str, Callable[[Settings], object], object]] = {
         "Bearer atlas-k",
     ),
     "REDIS_URL": ("redis://r:6379/0", lambda s: s.redis_url, "redis://r:6379/0"),
-    "LLAMA_URL": ("http://l:8080", lambda s: s.llama_url, "http://l:8080"),
+    "LLAMA_URL": (
+        "http://l:8080,http://m:8080/",
+        lambda s: (s.llama_urls, s.total_slots),
+        (("http://l:8080", "http://m:8080"), 8),
+    ),
     "EXECUTOR_URL": ("unix:/e.sock", lambda s: s.executor_url, "unix:/e.sock"),
     "SANDBOX_JOBS": (
         "5",
@@ -210,6 +214,8 @@ def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: p
         ("LOG_LEVEL=loud\n", r"line 1: LOG_LEVEL='loud'"),
         ("SANDBOX_ISOLATION=none\n", r"line 1: SANDBOX_ISOLATION='none': .*'namespaces', 'pod' or 'gvisor'"),
         ("PROT=1\n", r"line 1: unknown key PROT; did you mean PORT\?"),
+        ("LLAMA_URL=http://l,http://l/\n", r"line 1: LLAMA_URL='http://l,http://l/': .*each once"),
+        ("LLAMA_URL=http://l,\n", r"line 1: LLAMA_URL='http://l,': .*between commas"),
         ("ZZZZZZ=1\n", r"line 1: unknown key ZZZZZZ; see atlas\.conf\.example"),
         ("PORT=1\n\nSLOTS=2\nPORT=2\n", r"line 4: PORT is set twice \(first: .*line 1\)"),
         ("PORT = 1\n", r"line 1: not a KEY=value line a shell can read: 'PORT = 1'"),

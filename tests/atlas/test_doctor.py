@@ -132,6 +132,12 @@ def test_parts_that_run_elsewhere_are_asked(tmp_path: Path) -> None:
         assert doctor.sandbox(Settings(executor_url=url), None).state == "ok"
     assert doctor.model_server(Settings(llama_url=url)).mend == "start it, or clear LLAMA_URL"
     assert doctor.model_server(Settings(llama_url="no url")).state == "missing"
+    with gateway.served() as url:
+        some = doctor.model_server(Settings(llama_url=f"{url},http://127.0.0.1:9"))
+    assert (some.state, some.detail) == ("warning", "LLAMA_URL: 1 of 2 answer")
+    assert some.mend == "start http://127.0.0.1:9, or take it out of LLAMA_URL"
+    none = doctor.model_server(Settings(llama_url="http://127.0.0.1:9,http://127.0.0.1:10"))
+    assert none.state == "missing"
     path = tmp_path / "executor.sock"
     unix = Settings(executor_url=f"unix:{path}")
     assert doctor.sandbox(unix, None).state == "missing"

@@ -48,6 +48,7 @@ EVERYTHING: Object = {
         "appArmorProfile": "atlas-executor",
     },
     "llamaServer": {
+        "replicas": 2,
         "image": {"digest": DIGEST},
         "models": {
             "source": "claim",

@@ -108,6 +108,15 @@ def test_a_download_opens_the_model_server_to_the_internet_and_nothing_else() ->
     assert reachable(BENCHMARK) <= reachable(values)
 
 
+def test_each_of_several_model_servers_is_reached_as_one_is() -> None:
+    more: set[Edge] = {
+        (caller, f"llama-server-{number}", "TCP", 8080)
+        for caller in ("gateway", "planner", "lens", "repair")
+        for number in (1, 2)
+    }
+    assert reachable(merged(BENCHMARK, {"llamaServer": {"replicas": 3}})) == CALLS | more | DNS | DOOR | FREE
+
+
 def test_an_external_redis_is_reached_where_the_values_say_and_no_other_address_is() -> None:
     callers = ("gateway", "planner", "lens", "repair", "sandbox")
     outside: set[Edge] = {(caller, "redis elsewhere", "TCP", 6380) for caller in callers}

@@ -38,7 +38,7 @@ each_pod = pytest.mark.parametrize(
 
 def test_there_is_a_pod_of_each_component() -> None:
     assert set(pods(render())) == COMPONENTS
-    assert set(pods(render(EVERYTHING))) == COMPONENTS | {"benchmark"}
+    assert set(pods(render(EVERYTHING))) == COMPONENTS | {"benchmark", "llama-server-1"}
     assert set(pods(render(values_sets()["external redis"]))) == COMPONENTS - {"redis"}
 
 
@@ -165,7 +165,7 @@ def test_nothing_else_asks_for_the_gpu_and_on_the_cpu_nothing_does() -> None:
     for values in values_sets().values():
         for pod in pods(render(values)).values():
             asks = GPU in str(pod.spec) or pod.spec.get("runtimeClassName") == "nvidia"
-            assert asks == (pod.component == "llama-server" and values != cpu_values())
+            assert asks == (pod.component.startswith("llama-server") and values != cpu_values())
     server = pods(render(cpu_values()))["llama-server"]
     assert environment(server.main)["ATLAS_GPU_DEVICE"] == "none"
     assert server.main["image"].endswith("-cpu")
@@ -304,7 +304,22 @@ def test_only_the_gateway_has_a_service_that_can_be_reached_from_outside() -> No
     assert {service["spec"]["type"] for name, service in made.items() if name != "atlas-gateway"} == {
         "ClusterIP"
     }
-    assert set(made) == {"atlas-gateway", "atlas-executor", "atlas-llama-server", "atlas-redis"}
+    models = {"atlas-llama-server", "atlas-llama-server-1"}
+    assert set(made) == {"atlas-gateway", "atlas-executor", "atlas-redis"} | models
+
+
+def test_each_of_several_model_servers_is_a_deployment_of_its_own_with_an_address() -> None:
+    made = render(merged(EVERYTHING, {"llamaServer": {"service": {"clusterIP": "10.43.0.8"}}}))
+    first, second = (one(made, "Deployment", f"atlas-llama-server{n}")["spec"] for n in ("", "-1"))
+    assert first["template"]["spec"]["containers"] == second["template"]["spec"]["containers"]
+    assert first["selector"] != second["selector"]
+    assert first["selector"] == one(render(), "Deployment", "atlas-llama-server")["spec"]["selector"], (
+        "a selector cannot be changed: more replicas leave the first as it is"
+    )
+    ips = {name: service["spec"].get("clusterIP") for name, service in of_kind(made, "Service").items()}
+    assert (ips["atlas-llama-server"], ips["atlas-llama-server-1"]) == ("10.43.0.8", None)
+    claims = of_kind(made, "PersistentVolumeClaim")
+    assert list(claims) == ["atlas-models"], "one, that all of them read"
 
 
 def test_notes_say_what_to_do_next() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from tests.atlas.scripted_llama import props
+
 WORDS = ("one ", "two ", "three")
 
 
@@ -31,7 +33,8 @@ class ChatLlama:
         """Return the app to serve."""
         app = FastAPI()
         app.add_api_route("/health", lambda: {"status": "ok"})
-        app.add_api_route("/props", lambda: {"model_alias": "smol"})
+        app.add_api_route("/props", lambda: props())
+        app.add_api_route("/v1/models", lambda: {"data": [{"id": "smol"}]})
         app.add_api_route("/v1/chat/completions", self._chat, methods=["POST"])
         return app
 

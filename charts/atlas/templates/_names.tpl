@@ -28,9 +28,16 @@ app.kubernetes.io/managed-by: {{ $.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version }}
 {{- end }}
 
-{{/* A component's own values: llama-server's are under llamaServer. */}}
+{{/* A component's own values: those of every llama-server are under llamaServer. */}}
 {{- define "atlas.values" -}}
-{{- index (first .).Values (last . | camelcase | untitle) | toJson -}}
+{{- index (first .).Values (regexReplaceAll "-[0-9]+$" (last .) "" | camelcase | untitle) | toJson -}}
+{{- end }}
+
+{{/* The model servers, one for each GPU, as JSON. Each is a component of its own, so that each has an address. */}}
+{{- define "atlas.llamaServers" -}}
+{{- $all := list "llama-server" -}}
+{{- range $number := untilStep 1 (int .Values.llamaServer.replicas) 1 }}{{ $all = append $all (printf "llama-server-%d" $number) }}{{ end -}}
+{{- $all | toJson -}}
 {{- end }}
 
 {{- define "atlas.ports" -}}
@@ -40,22 +47,28 @@ lens: 8402
 sandbox: 8403
 repair: 8404
 executor: 8500
-llama-server: 8080
 redis: 6379
+{{- range include "atlas.llamaServers" . | fromJsonArray }}
+{{ . }}: 8080
+{{- end }}
 {{- end }}
 
 {{/* Who speaks to whom, and to nobody else. Environment variables, NetworkPolicies and DNS follow from it. */}}
 {{- define "atlas.edges" -}}
-gateway: [redis, llama-server]
-planner: [redis, llama-server]
-lens: [redis, llama-server]
-repair: [redis, llama-server]
+{{- $models := include "atlas.llamaServers" . | fromJsonArray -}}
+{{- $peers := concat (list "redis") $models | toJson -}}
+gateway: {{ $peers }}
+planner: {{ $peers }}
+lens: {{ $peers }}
+repair: {{ $peers }}
 sandbox: [redis, executor]
 executor: []
-llama-server: []
 redis: []
 test: [gateway]
 benchmark: [gateway]
+{{- range $models }}
+{{ . }}: []
+{{- end }}
 {{- end }}
 
 {{/* Components that have pods, as JSON. */}}

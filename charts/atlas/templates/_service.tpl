@@ -68,7 +68,9 @@ spec:
 {{- end }}
 {{- if has "llama-server" $peers }}
 - name: ATLAS_LLAMA_URL
-  value: {{ include "atlas.url" (list $ "llama-server") }}
+  {{- $urls := list }}
+  {{- range include "atlas.llamaServers" $ | fromJsonArray }}{{ $urls = append $urls (include "atlas.url" (list $ .)) }}{{ end }}
+  value: {{ join "," $urls }}
 {{- end }}
 {{- if has "executor" $peers }}
 - name: ATLAS_EXECUTOR_URL

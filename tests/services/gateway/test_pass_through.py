@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -77,6 +78,27 @@ async def test_models_are_listed_while_the_model_server_is_away(redis_url: str, 
 
 
 # ---------------------------------------------------------------- passed through
+
+
+async def test_a_conversation_stays_with_one_of_several_servers(redis_url: str, unused_tcp_port: int) -> None:
+    llamas = [ChatLlama(), ChatLlama()]
+    for llama in llamas:
+        llama.go.set()
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(served(llama.app())) for llama in llamas]
+        urls.append(f"http://127.0.0.1:{unused_tcp_port}")  # where there is none
+        app = create(Settings(redis_url=redis_url, llama_url=",".join(urls)))
+        url = await stack.enter_async_context(served(app))
+        client = await stack.enter_async_context(AsyncOpenAI(base_url=f"{url}/v1", api_key="none"))
+        counts = []
+        for number in range(8):
+            turns: list[Any] = [{"role": "user", "content": f"Count {number}."}]
+            for _ in range(3):
+                await client.chat.completions.create(model="smol", messages=turns)
+                turns += [{"role": "assistant", "content": "1"}, {"role": "user", "content": "On."}]
+            counts.append([len(llama.bodies) for llama in llamas])
+        assert all(count % 3 == 0 for each in counts for count in each), "no conversation is torn apart"
+        assert all(counts[-1]), "they spread"
 
 
 async def test_a_request_and_its_answer_pass_unchanged(url: str, llama: ChatLlama) -> None:
