@@ -7,6 +7,7 @@ import typer
 from atlas import (
     cli_dlq,
     cli_doctor,
+    cli_k3s,
     cli_keys,
     cli_lens,
     cli_models,
@@ -51,6 +52,7 @@ app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_dlq.app, name="dlq")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_lens.app, name="lens")
+app.add_typer(cli_k3s.app, name="k3s")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from atlas.contracts import Contract
 
 APP = "atlas"
 COMPONENT = "benchmark"
-IMAGE = f"atlas:{version('atlas')}"
+IMAGE = f"localhost/atlas:{version('atlas')}"  # what deploy/images builds and charts/atlas runs
 API_KEY_FIELD = "api-key"  # the field of a Secret that holds a key
 RUNNER, EXECUTOR = "runner", "grading-executor"
 RUN_ANNOTATION = "atlas/run-id"
