@@ -29,6 +29,7 @@ from atlas.llama import (
     Message,
     OnTokens,
     ServerAway,
+    ServerFacts,
 )
 from atlas.model_facts import ModelFacts, Weights
 from atlas.span_embedding import Pooling, TextEmbedding
@@ -108,6 +109,10 @@ class LlamaFleet:
     async def model(self) -> str:
         """Return the served model's alias; every server is asked once at most."""
         return await self._somewhere("", lambda member: member.client.model(), patience_s=0)
+
+    async def facts(self) -> ServerFacts:
+        """Return what one of the servers says of itself; every server is asked once at most."""
+        return await self._somewhere("", lambda member: member.client.facts(), patience_s=0)
 
     async def model_facts(self, thinking_tags: str = "") -> ModelFacts:
         """Return what one of the servers says of the model; `slots` are that server's."""
