@@ -154,7 +154,12 @@ def _identity(content: bytes, path: Path) -> tuple[WeightsIdentity, str]:
     version = KIND_VERSIONS[identity.features.kind]
     if identity.features.version != version:
         raise ConfigError(f"{path} is for {identity.features.name}; this version computes version {version}")
-    return identity, f"{identity.features.kind}:{hashlib.sha256(content).hexdigest()[:16]}"
+    return identity, name_of(content, identity)
+
+
+def name_of(content: bytes, identity: WeightsIdentity) -> str:
+    """Return what scores and pins call the weights of a file: the kind, the beginning of its sha256."""
+    return f"{identity.features.kind}:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _shape(tensors: Mapping[str, NDArray[np.float32]], name: str) -> tuple[int, ...] | None:

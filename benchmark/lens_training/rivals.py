@@ -16,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from benchmark.lens_training.data import Floats, Ints, Matrix
 from benchmark.lens_training.network import Pairs
@@ -55,12 +54,10 @@ def boosted_trees(data: Pairs, seed: int) -> Scores:
     trees = HistGradientBoostingClassifier(
         max_depth=3, max_iter=150, learning_rate=0.05, random_state=seed, early_stopping=False
     )
-    with threadpool_limits(1):  # beside other work the threads wait for each other, spinning
-        model = make_pipeline(*steps, trees).fit(data.x, data.right.astype(int))
+    model = make_pipeline(*steps, trees).fit(data.x, data.right.astype(int))
 
     def scores(new: Matrix) -> Floats:
-        with threadpool_limits(1):
-            return -np.asarray(model.predict_proba(new)[:, 1], float)
+        return -np.asarray(model.predict_proba(new)[:, 1], float)
 
     return scores
 

@@ -12,10 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median_low
 
+from threadpoolctl import threadpool_limits
+
 from atlas.contracts import Contract
 from atlas.errors import BadInput, InfrastructureError
 from atlas.lens.card import Card, CurvePoint, Evaluation
-from atlas.lens.energy import WeightsIdentity, load, to_bytes
+from atlas.lens.energy import WeightsIdentity, name_of, to_bytes
 from atlas.lens.table import SUFFIX
 from atlas.lens.vectors import SPAN_PARTS
 from benchmark.fit_selector import digest, refuse
@@ -86,15 +88,17 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
     import_torch()
     identity, rows, report = _read(asked, tell)
     try:
-        evaluations, epochs, tensors, curve = _train(asked, identity, rows, report, tell)
+        # Beside other work the threads of a pool wait for each other, spinning.
+        with threadpool_limits(1):
+            evaluations, epochs, tensors, curve = _train(asked, identity, rows, report, tell)
+            told = difficulty(rows, report)
     except ValueError as error:
         raise BadInput(f"these pools do not suffice: {error}") from error
     content = to_bytes(identity, tensors)
     path = asked.out / f"{asked.name or f'{identity.model}-{asked.kind}'}{SUFFIX}"
-    _write(path, content)
     card = Card(
         identity=identity,
-        weights=load(path).name,
+        weights=name_of(content, identity),
         bytes=len(content),
         command=_command(),
         date=datetime.now(timezone.utc).date().isoformat(),
@@ -108,8 +112,9 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
         versions={name: version(name) for name in WITH},
         evaluations=tuple(evaluations),
         learning_curve=curve,
-        difficulty=difficulty(rows, report),
+        difficulty=told,
     )
+    _write(path, content)
     picture = path.with_suffix(".svg")
     if curve:
         _write(picture, plot(curve, f"Learning curve: {identity.model}, {asked.kind}").encode())
