@@ -25,7 +25,7 @@ from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Rep
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
-from atlas.spending import repair_is_better
+from atlas.spending import repair_is_better, tries
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "4"
@@ -234,9 +234,7 @@ def _repair_comes_first(state: TaskState) -> bool:
     spending = state.task.policy.spending
     if spending is None or _ranked(state) or not _repairs(state):
         return False
-    tried = [c for c in state.candidates.values() if c.code is None or c.id in state.executions]
-    samples = [c for c in tried if c.origin != "repair"]
-    return repair_is_better(spending, samples, [c for c in tried if c.origin == "repair"])
+    return repair_is_better(spending, tries(state))
 
 
 def _ranked(state: TaskState) -> bool:
