@@ -1,4 +1,4 @@
-"""Fitting the spending rule: recovers what tries were drawn from, reads runs, refuses what it must not see."""
+"""Fitting the spending rule: finds what tries were drawn from, reads runs, refuses kept-out tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
-from atlas.spending import Try, value
+from atlas.spending import Tries, Try, tries, value
+from atlas.state import TaskState
+from benchmark import fit_spending
 from benchmark.fit_spending import fit_arm, main
 
 
@@ -62,3 +64,25 @@ def test_a_pool_without_repairs_says_what_is_missing(
     pool = write_pool(tmp_path / "pool", {f"t{i}": [Draw("1", passes=i % 2 == 0)] * 3 for i in range(12)})
     assert main([str(pool)]) == 1
     assert "0 tasks of these runs have repairs" in capsys.readouterr().err
+
+
+def test_the_result_is_what_a_policy_pins_with_where_it_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = write_pool(tmp_path / "pool", {f"t{i}": [Draw("1", passes=i % 2 == 0)] * 3 for i in range(12)})
+
+    def repaired(state: TaskState) -> Tries:
+        return Tries(tries(state).samples, (Try(True, 30), Try(False, 50)))
+
+    monkeypatch.setattr(fit_spending, "tries", repaired)
+    assert main([str(pool), "--json", "--out", str(tmp_path / "out.json")]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said == json.loads((tmp_path / "out.json").read_text())
+    spending = Spending.model_validate(said["spending"])
+    assert (spending.sample.tokens, spending.repair.tokens) == (5, 40)
+    assert said["sample"]["tries"] == 36
+    assert said["sample"]["passed"] == 18
+    assert said["models"] == ["m"]
+    (tmp_path / "ids.json").write_text(json.dumps(["t3"]))
+    assert main([str(pool), "--not-in", str(tmp_path / "ids.json")]) == 1
+    assert "nothing is fitted to them" in capsys.readouterr().err
