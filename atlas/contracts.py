@@ -345,6 +345,18 @@ Basis = Literal[
 ]
 
 
+class Stop(Contract):
+    """Why no further sample was drawn: `votes` of the `of` samples that voted, and how sure the rule was.
+
+    `passing` and `agreeing` are counts the policy asks for; the others are rules of `atlas.stopping`.
+    """
+
+    rule: Literal["passing", "agreeing", "blend_asc", "reasc_single", "reasc"]
+    votes: int = Field(ge=0)
+    of: int = Field(ge=0)
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+
 class Evidence(Contract):
     """Why this program was handed back, or this letter (basis `majority_vote`, by `votes`)."""
 
@@ -364,6 +376,7 @@ class Evidence(Contract):
         "letters, programs of steps",
     )
     agreement: Agreement | None = None
+    stopped: Stop | None = Field(default=None, description="why drawing ended before its limits, if it did")
     votes: dict[str, int] = Field(
         default_factory=dict, description="candidates by the letter they chose, most votes first (`choice`)"
     )

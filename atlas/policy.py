@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -63,6 +63,34 @@ class Spending(BaseModel):
     repair: Arm
 
 
+class BlendAsc(BaseModel):
+    """Draw until the blended confidence in the leading answer is reached (`atlas.stopping`).
+
+    `confidence`: that of Adaptive-Consistency's Beta criterion, arXiv:2305.11860.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["blend_asc"] = "blend_asc"
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class ReAsc(BaseModel):
+    """Draw until one sure sample, or the votes weighed by their confidence, are enough (`atlas.stopping`).
+
+    `gate`: mean log-probability of the lowest tenth of the first sample's tokens from which it is enough.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["reasc"] = "reasc"
+    gate: float = Field(default=-0.5, le=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+Adaptive = Annotated[BlendAsc | ReAsc, Field(discriminator="kind")]
+
+
 class Policy(BaseModel):
     """How much compute to spend on a task, and where.
 
@@ -83,7 +111,8 @@ class Policy(BaseModel):
     not); writing them may take `input_tokens`. `distinguish`: rounds of further inputs on which the two
     leading clusters differ; `readings`: votes of the model on what the statement asks for on one of them,
     where nothing else tells them apart. `stop_when_agreeing`: end the task once so many independently planned
-    programs agree on every example and input (0: never).
+    programs agree on every example and input (0: never). `adaptive`: draw until a published rule finds the
+    votes of the samples to be enough, Blend-ASC or ReASC (null: it never does).
     `selector`: what chooses the program: the public examples alone, the largest cluster, or the calibrated
     model over clusters. `abstain_below`: hand back nothing where the confidence is lower.
     `extras`: parts beyond what the numbers ask for.
@@ -108,6 +137,7 @@ class Policy(BaseModel):
     distinguish: int = Field(default=0, ge=0, le=4, description="rounds of distinguishing inputs at most")
     readings: int = Field(default=0, ge=0, le=16, description="votes of the model, as the last resort")
     stop_when_agreeing: int = Field(default=0, ge=0, le=16, description="programs; 0: never")
+    adaptive: Adaptive | None = Field(default=None, description="when the votes so far are enough")
     selector: Selector = "examples"
     abstain_below: float = Field(default=0.0, ge=0, le=1, description="least confidence")
     extras: tuple[Part, ...] = ()
@@ -187,8 +217,13 @@ NO_PLAN = RESAMPLE.model_copy(update={"name": "no-plan", "stop_after_passing": 0
 SELF_CONSISTENCY = NO_PLAN.model_copy(
     update={"name": "self-consistency", "inputs": INPUTS, "selector": "majority"}
 )
+# Self-consistency that draws no more than a published rule finds necessary.
+BLEND_ASC = SELF_CONSISTENCY.model_copy(update={"name": "blend-asc", "adaptive": BlendAsc()})
+REASC = SELF_CONSISTENCY.model_copy(update={"name": "reasc", "adaptive": ReAsc()})
 
-POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, FULL)}
+_ABLATION = (A, B, C, D, E)
+_CONTROLS = (RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, BLEND_ASC, REASC)
+POLICIES = {p.name: p for p in (*_ABLATION, *_CONTROLS, FULL)}
 SUMMARIES = {
     "A": "baseline: one sample at temperature 0, not executed",
     "B": "phase 1: the baseline's sample, then plans and diverse samples, chosen by the public examples",
@@ -199,6 +234,8 @@ SUMMARIES = {
     "div-sampling": "the problem put in twelve ways, one sample each, until one passes the public examples",
     "no-plan": "control at D's tokens: plain samples to the end of the budget, chosen as B chooses",
     "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
+    "blend-asc": "self-consistency that stops where Blend-ASC is sure of the leading answer",
+    "reasc": "self-consistency that stops on one sure sample, or on enough votes weighed by confidence",
     "full": "the default: plans, samples, public examples, repair, and the Lens where it has weights",
 }
 

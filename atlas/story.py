@@ -50,7 +50,7 @@ from atlas.story_comparing import (
     probed,
     statement_read,
 )
-from atlas.story_words import Told, Tone, count, printable, words
+from atlas.story_words import Told, Tone, count, printable, stopping_words, words
 
 
 @dataclass(frozen=True)
@@ -298,6 +298,8 @@ def _reasons(evidence: Evidence) -> list[str]:
         reasons.append(f"energy {evidence.energy.value:.3f}")
     if evidence.mean_logprob is not None:
         reasons.append(f"mean logprob {evidence.mean_logprob:.2f}")
+    if evidence.stopped is not None and evidence.stopped.rule != "passing":  # which was told above
+        reasons.append(stopping_words(evidence.stopped))
     if evidence.isolation:
         reasons.append(f"isolation: {printable(evidence.isolation)}")
     return reasons

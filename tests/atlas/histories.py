@@ -59,7 +59,7 @@ from atlas.events import (
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.pipeline import entrants, programs
-from atlas.policy import Arm, Part, Policy, Spending
+from atlas.policy import Arm, BlendAsc, Part, Policy, ReAsc, Spending
 from atlas.state import TaskState
 
 T = TypeVar("T")
@@ -97,6 +97,7 @@ def _comparing() -> st.SearchStrategy[Policy]:
         distinguish=st.sampled_from([0, 1, 2]),
         readings=st.sampled_from([0, 3]),
         stop_when_agreeing=st.sampled_from([0, 2, 3]),
+        adaptive=st.sampled_from([None, None, BlendAsc(), ReAsc()]),
         extras=st.sampled_from([(), (), (Part.LENS,)]),
     )
 
@@ -113,6 +114,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
         spending=st.sampled_from([None, EVEN]),
+        adaptive=st.sampled_from([None, None, BlendAsc(confidence=0.6), ReAsc()]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
         extras=st.sampled_from([(Part.LENS,), ()]),
