@@ -19,7 +19,7 @@ from atlas.commands import Refine
 from atlas.contracts import FailureAnalysis, FailureCategory, SamplingParams
 from atlas.errors import BadOutput, CallTimeout
 from atlas.events import CandidateGenerated, Choice
-from atlas.json_schema import LINE, list_of, object_of
+from atlas.json_schema import begun, list_of, object_of
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages
@@ -28,11 +28,14 @@ from services.repair.proposals import failures, proposal
 
 SEED_OFFSET = 800  # past the seeds of a task's other calls
 SHOWN_FAILURES = 1  # of each program
+CATEGORIES: tuple[FailureCategory, ...] = get_args(FailureCategory)
 SCHEMA = object_of(
     {
-        "category": {"type": "string", "enum": list(get_args(FailureCategory))},
-        "cause": LINE,
-        "constraints": list_of(LINE, 1, 3),
+        # First what is wrong, then what kind of failure that is. The sentences are begun for the model: a
+        # small one says again what it was asked, in the words it was asked in, where it may.
+        "cause": begun("The program "),
+        "constraints": list_of(begun("It must "), 1, 3),
+        "category": {"type": "string", "enum": list(CATEGORIES)},
     }
 )
 
@@ -77,7 +80,7 @@ async def refine(context: Context, server: ModelServer, command: Refine) -> Cand
         }
         for name in command.candidates
     ]
-    asked = messages("failure", problem, programs=programs)
+    asked = messages("failure", problem, programs=programs, categories=CATEGORIES)
     said, _ = await ask("analysis", 0, policy.analysis_max_tokens, asked)
     try:
         analysis = FailureAnalysis.model_validate_json(said.text)

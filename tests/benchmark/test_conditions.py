@@ -42,6 +42,8 @@ def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
         "div-sampling",
         "no-plan",
         "self-consistency",
+        "blend-asc",
+        "reasc",
         "full",
     ]
     after = {line.split()[0]: below for line, below in pairwise(entries) if line[:1].strip()}

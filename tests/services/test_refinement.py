@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -13,6 +15,7 @@ from atlas.contracts import (
     Candidate,
     Example,
     Execution,
+    FailureCategory,
     Problem,
     SamplingParams,
     TestResult,
@@ -94,6 +97,21 @@ async def test_several_failures_feed_one_analysis_and_one_program() -> None:
     )
     assert made.analysis is not None
     assert made.analysis.model_dump(mode="json") == ANALYSIS
+
+
+async def test_nothing_of_what_is_asked_can_be_said_again_as_the_cause_or_a_constraint() -> None:
+    """Small models copied the descriptions of the categories; now none of it fits the grammar."""
+    server = FakeModelServer(answers)
+    await refine(context(), server, COMMAND)
+    properties = SCHEMA["properties"]
+    assert list(properties) == ["cause", "constraints", "category"], "the sentences before the category"
+    asked = server.requests[0].prompt
+    patterns = (properties["cause"]["pattern"], properties["constraints"]["items"]["pattern"])
+    for pattern in patterns:
+        assert not re.search(pattern, asked, flags=re.MULTILINE)
+        assert pattern.strip("^").split("[")[0] not in asked
+    for category in get_args(FailureCategory):
+        assert category in asked
 
 
 @pytest.mark.parametrize(
