@@ -148,11 +148,14 @@ async def _measured(
     await asyncio.sleep(options.idle_seconds)
     idle_to = await _reading(redis)
     waiting, decided = iter(tasks), 0
+    policy = named(options.condition)
+    if options.token_budget:
+        policy = policy.model_copy(update={"token_budget": options.token_budget})
 
     async def work() -> None:
         nonlocal decided
         for task in waiting:
-            request = SubmitRequest(problem=task.problem, policy=options.condition, seed=options.seed)
+            request = SubmitRequest(problem=task.problem, policy=policy, seed=options.seed)
             view, _ = await stack.gateway.submit(request, task.id)
             decided += (await stack.gateway.wait(view.id)).status == "decided"
 
@@ -190,6 +193,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--tasks", type=whole(1), default=8, metavar="N", help="bundled tasks [8]")
     add("--concurrency", type=whole(1), default=4, metavar="N", help="tasks in flight [4]")
     add("--condition", default="full", metavar="NAME", help="policy [full]")
+    add("--token-budget", type=whole(1), metavar="N", help="tokens a task may generate [the policy's]")
     add("--seed", type=whole(0), default=0, metavar="N", help="seed of the policy [0]")
     add("--idle-seconds", type=whole(1), default=20, metavar="S", help="how long it waits first [20]")
     add("--config", type=Path, metavar="FILE", help="settings [$ATLAS_CONF, else ./atlas.conf]")
