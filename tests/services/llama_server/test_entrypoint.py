@@ -166,7 +166,7 @@ def test_a_finished_build_is_taken_if_it_is_mounted() -> None:
     finished, compiled = build.split("else")
     assert "if [ -d /finished ]" in finished
     assert "build.sh" not in finished
-    assert '--portable --output /out/bin' in compiled
+    assert "--portable --output /out/bin" in compiled
     for name in re.findall(r"/finished/([\w.-]+)", finished):
         assert name in (FOLDER / "build.sh").read_text(), name
 
