@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas import comparing, stopping
+from atlas import comparing, difficulty, stopping
 from atlas.budget import affordable, refinement_seconds_left
 from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score, Select
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
@@ -186,7 +186,7 @@ def _next_generation(state: TaskState) -> Generate | None:
     while first < policy.k:
         command = _scheduled(state, first)
         if not state.done(command.id):
-            return command if affordable(state, command.id, command.n) else None
+            return _paced(state, command) if affordable(state, command.id, command.n) else None
         first += command.n
     return None
 
@@ -207,6 +207,14 @@ def _scheduled(state: TaskState, first: int) -> Generate:
     return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, policy.k - first)))
 
 
+def _paced(state: TaskState, command: Generate) -> Generate:
+    """The same, with how long the model thinks where that depends on what is known of the problem."""
+    if command.greedy or not difficulty.adapts(state):
+        return command
+    known = difficulty.difficulty(state)
+    return command.model_copy(update={"thinking_tokens": difficulty.tier(state, known), "difficulty": known})
+
+
 def _needed_to_agree(state: TaskState) -> int:
     """How many candidates are drawn whatever becomes of them: fewer cannot end the task."""
     policy = state.task.policy
@@ -224,6 +232,9 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     if command.id in state.open:
         return [command]
     waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
+    # What the next sample's thinking depends on is known first, in whatever order the services answer.
+    if difficulty.adapts(state):
+        waits = waits or (_scores(state) if _ranked(state) else _unexecuted(state))
     if waits or _repair_comes_first(state):
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]

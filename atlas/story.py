@@ -264,7 +264,9 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
 def _thought(thinking: Thinking) -> str:
     cut = ", cut" if thinking.cut else ""
     waits = f", {count(thinking.waits, 'wait')}" if thinking.waits else ""
-    return f" ({thinking.tokens:,} of thinking{waits}{cut})"
+    known = "" if thinking.difficulty is None else f" for difficulty {thinking.difficulty:.2f}"
+    tier = "" if thinking.tier is None else f" of at most {thinking.tier:,}{known}"
+    return f" ({thinking.tokens:,} of thinking{tier}{waits}{cut})"
 
 
 def _executed(name: str, execution: Execution) -> Told:
