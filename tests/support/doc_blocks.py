@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-NEEDS = ("network", "gpu", "cluster")
+NEEDS = ("network", "gpu", "cluster", "measuring")
 _BLOCK = re.compile(r"^```bash(?: needs=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
