@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,10 @@ class Cluster:
                     _preload_content=False,
                     _request_timeout=EXEC_S,
                 )
-                running.run_forever(timeout=EXEC_S)
-                out, err = running.read_stdout(timeout=0), running.read_stderr(timeout=0)
-                code = running.returncode
-                running.close()
+                with closing(running.sock.sock):  # it is left open where the server was the first to end
+                    running.run_forever(timeout=EXEC_S)
+                    out, err = running.read_stdout(timeout=0), running.read_stderr(timeout=0)
+                    code = running.returncode
             except (ApiException, WebSocketException, OSError) as error:
                 said = str(error).strip().partition("\n")[0]
                 raise InfrastructureError(f"cannot run a command in pod {pod}: {said}") from error
