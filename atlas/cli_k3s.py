@@ -172,7 +172,9 @@ def install(
 
 @app.command("verify")
 def verify(
-    task: Annotated[bool, typer.Option(help="solve one small task, which takes a minute or more")] = True,
+    no_task: Annotated[
+        bool, typer.Option("--no-task", help="leave out the task to solve, which takes a minute or more")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -203,7 +205,7 @@ def verify(
         if not as_json:
             _show([check])
 
-    good = checked(Place(cluster, stack, chart.wants_gpu(llama)), tell, task=task)
+    good = checked(Place(cluster, stack, chart.wants_gpu(llama)), tell, task=not no_task)
     if as_json:
         _print_json(found)
     if not good:
