@@ -1,9 +1,11 @@
 """What tasks cost the journal's Redis: commands, bytes and processor time, beyond what waiting workers cost.
 
-    python -m benchmark.redis_cost --tasks 8 --concurrency 4 --json
+    python -m benchmark.redis_cost --json
 
 A stack of its own (its Redis too) solves bundled tasks; Redis's own counters are read before and after. What
-idle workers cost goes with seconds and not with tasks, so it is measured first and taken off.
+idle workers cost goes with seconds and not with tasks, so it is measured first and taken off. The model is
+scripted: no time passes in it, nothing passes its tests, and so every phase of the policy has its turn, which
+makes a task as dear to Redis as it gets. With `--model` the one of the settings answers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from pydantic import Field
@@ -31,7 +34,9 @@ from atlas.redis_client import connect
 from benchmark.command import COMPLETE, carry_out, whole
 from benchmark.datasets.selection import Selection
 from benchmark.datasets.selection import load as load_tasks
+from benchmark.recorded.serving import served
 from benchmark.scoring.private_directory import PrivateDirectory
+from benchmark.scripted_model import scripted
 from benchmark.tasks import Task
 
 SETTLE_S = 2.0
@@ -127,17 +132,17 @@ async def measure(options: argparse.Namespace, settings: Settings, console: Cons
         raise BadInput(f"there are {len(tasks)} bundled tasks")
     directory = PrivateDirectory.make("atlas-redis-cost-")
     own = settings.model_copy(update={"data_dir": directory.path, "redis_url": None})
-    if settings.llama_url is None:
-        own = own.model_copy(update={"model_path": models.resolve(settings).path})
-    try:
-        async with private(own, console) as stack:
-            redis = connect(await _redis_url(own))
-            try:
-                return await _measured(options, tasks, stack, redis)
-            finally:
-                await redis.aclose()
-    finally:
-        directory.close()
+    async with AsyncExitStack() as held:
+        held.callback(directory.close)
+        if not options.model:
+            url = await held.enter_async_context(served(scripted(options.tokens, settings.slots)))
+            own = own.model_copy(update={"llama_url": url})
+        elif settings.llama_url is None:
+            own = own.model_copy(update={"model_path": models.resolve(settings).path})
+        stack = await held.enter_async_context(private(own, console))
+        redis = connect(await _redis_url(own))
+        held.push_async_callback(redis.aclose)
+        return await _measured(options, tasks, stack, redis)
 
 
 async def _measured(
@@ -154,7 +159,8 @@ async def _measured(
         for task in waiting:
             request = SubmitRequest(problem=task.problem, policy=options.condition, seed=options.seed)
             view, _ = await stack.gateway.submit(request, task.id)
-            decided += (await stack.gateway.wait(view.id)).status == "decided"
+            ended = await stack.gateway.wait(view.id)
+            decided += ended.status == "decided"
 
     await asyncio.gather(*(work() for _ in range(options.concurrency)))
     busy_to = await _reading(redis)
@@ -190,6 +196,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--tasks", type=whole(1), default=8, metavar="N", help="bundled tasks [8]")
     add("--concurrency", type=whole(1), default=4, metavar="N", help="tasks in flight [4]")
     add("--condition", default="full", metavar="NAME", help="policy [full]")
+    add("--model", action="store_true", help="draw from the model of the settings")
+    add("--tokens", type=whole(1), default=400, metavar="N", help="tokens of a scripted program [400]")
     add("--seed", type=whole(0), default=0, metavar="N", help="seed of the policy [0]")
     add("--idle-seconds", type=whole(1), default=20, metavar="S", help="how long it waits first [20]")
     add("--config", type=Path, metavar="FILE", help="settings [$ATLAS_CONF, else ./atlas.conf]")

@@ -1,4 +1,4 @@
-"""Writes docs/CLI.md, docs/API.md and docs/PIPELINE.md from the code: commands, routes, calls to the model.
+"""Writes docs/CLI.md, API.md, CONFIGURATION.md and PIPELINE.md from the code.
 
 python scripts/generate_docs.py            # write them
 python scripts/generate_docs.py --check    # exit 1 if they are not what the code says
@@ -16,6 +16,7 @@ sys.path.append(str(ROOT))  # for tests.support, which carries out whole tasks i
 
 import docs_api  # noqa: E402
 import docs_cli  # noqa: E402
+import docs_configuration  # noqa: E402
 import docs_pipeline  # noqa: E402
 
 from atlas.cli import app  # noqa: E402
@@ -29,6 +30,7 @@ def documents() -> dict[str, str]:
     return {
         "CLI.md": docs_cli.markdown(app),
         "API.md": docs_api.markdown(create().openapi()),
+        "CONFIGURATION.md": docs_configuration.markdown(ROOT / "atlas.conf.example"),
         "PIPELINE.md": docs_pipeline.markdown(),
     }
 

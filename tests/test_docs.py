@@ -19,17 +19,20 @@ from atlas.cli import app as cli
 from atlas.openai_api import ChatRequest
 from benchmark.v3_runner import parse
 from services.gateway.app import create
+from tests.support.doc_blocks import NEEDS, blocks
 
 REPO = Path(__file__).parents[1]
 DOCUMENTS = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-
+BLOCKS = {document: blocks(document) for document in DOCUMENTS}
+# What a cluster needs is installed by scripts with options of their own.
 LINES = [
     line
-    for document in DOCUMENTS
-    for block in _BLOCK.findall(document.read_text())
-    for line in block.splitlines()
+    for found in BLOCKS.values()
+    for block in found
+    if block.needs != "cluster"
+    for line in block.text.splitlines()
 ]
 
 
@@ -49,6 +52,13 @@ def test_there_is_something_to_check() -> None:
     assert ["keys", "create", "ci", "--days", "90"] in ATLAS_CALLS, "also inside $(...)"
     assert words("python benchmark/v3_runner.py")
     assert any(line.startswith("curl") for line in LINES)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_every_block_of_commands_is_read(document: Path) -> None:
+    text = document.read_text()
+    assert len(BLOCKS[document]) == text.count("\n```bash"), "a block whose first line is not understood"
+    assert {block.needs for block in BLOCKS[document]} <= {"", *NEEDS}
 
 
 @pytest.mark.parametrize("arguments", ATLAS_CALLS, ids=" ".join)

@@ -138,6 +138,12 @@ def uses_gpu(values: Values) -> bool:
     return bool(((values.get("llamaServer") or {}).get("gpu") or {}).get("enabled", True))
 
 
+def wants_gpu(deployment: Object) -> bool:
+    """Whether a Deployment's pod asks for a device of a plugin, as nvidia.com/gpu is."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    return any("/" in each for each in (container.get("resources") or {}).get("limits") or {})
+
+
 def as_yaml(objects: list[Object]) -> str:
     """Return objects as the documents that `kubectl apply -f -` takes."""
     return str(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))

@@ -15,6 +15,8 @@ from atlas.k3s.state import read_state
 from atlas.k3s.values import NODE_PORT, Values
 
 K3S = "/usr/local/bin/k3s"
+UNIT_FILE = "/etc/systemd/system/k3s.service"
+OURS = "Written by ATLAS"  # in the unit, if K3s is one that was installed by this
 KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 MODULES = ("overlay", "br_netfilter", "vxlan", "nf_conntrack")
 # The API server, the kubelet, and the gateway.
@@ -112,7 +114,7 @@ def gather(machine: Machine, values: Values, models_dir: Path, config: Path | No
         firewall=next((each for each in ("firewalld", "ufw") if _active(machine, each)), ""),
         ports_taken=tuple(port for port in PORTS if machine.port_taken(port)),
         k3s_version=_k3s_version(machine),
-        k3s_ours="k3s" in state,
+        k3s_ours=OURS in machine.text(UNIT_FILE),
         builder=next((each for each in ("podman", "docker") if machine.which(each)), ""),
         conf_error=_conf_error(config),
         steps_done=tuple(state),

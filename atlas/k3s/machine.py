@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from atlas.errors import InfrastructureError
+from atlas.errors import InfrastructureError, StartupError
 
 QUERY_S = 15.0
 WORK_S = 7200.0  # an image with a CUDA build takes its time
@@ -122,6 +122,19 @@ class Machine:
                         file.write(chunk)
         except (httpx.HTTPError, OSError) as error:
             raise InfrastructureError(f"cannot download {url}: {error}") from error
+
+    def take(self, source: str, path: str) -> None:
+        """Copy a file of the user's to a path of the machine.
+
+        Raises:
+            StartupError: it cannot be read.
+        """
+        place = self.at(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, place)
+        except OSError as error:
+            raise StartupError(f"cannot copy {source}: {error}") from error
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 of a file, in hexadecimal."""

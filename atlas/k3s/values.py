@@ -9,12 +9,14 @@ from typing import Any
 
 import yaml
 
-from atlas.config import Settings, load
+from atlas.config import Settings
 from atlas.errors import ConfigError
 
 Values = dict[str, Any]
 
 NODE_PORT = 30840  # where the box itself, and its network, reach the gateway
+SECCOMP_PROFILE = "atlas/executor.json"  # under the kubelet's seccomp directory
+APPARMOR_PROFILE = "atlas-executor"
 MODELS_IN_POD = "/data/models"
 # What a pod must know of the model. Keys of atlas.conf that are not here belong to one machine's stack
 # (addresses, ports, directories), which the chart decides, or to who asks (API_KEY, WATTS).
@@ -77,26 +79,28 @@ def of_settings(settings: Settings) -> Values:
     return {key: value for key, value in values.items() if value}
 
 
-def of_box(models_dir: Path, *, profiles: bool = False, port: int = NODE_PORT) -> Values:
+def of_box(models_dir: Path, *, seccomp: bool, apparmor: bool) -> Values:
     """Return the values of one machine: where its models are, its gateway's port, the sandbox's profiles."""
-    values: Values = {
-        "gateway": {"service": {"type": "NodePort", "nodePort": port}},
-        "llamaServer": {"models": {"source": "hostPath", "hostPath": str(models_dir)}},
+    profiles = {
+        "seccompProfile": SECCOMP_PROFILE if seccomp else "",
+        "appArmorProfile": APPARMOR_PROFILE if seccomp and apparmor else "",
     }
-    if profiles:
-        values["executor"] = {"seccompProfile": "atlas/executor.json"}
-    return values
+    return {
+        "gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}},
+        "llamaServer": {"models": {"source": "hostPath", "hostPath": str(models_dir)}},
+        "executor": profiles,
+    }
 
 
-def asked_for(chart: Path, *, cpu: bool, config: Path | None, file: Path | None) -> Values:
+def asked_for(chart: Path, *, cpu: bool, settings: Settings, file: Path | None) -> Values:
     """Return the values of atlas.conf and of a values file, which wins, over those for a CPU.
 
     Raises:
-        ConfigError: one of the files cannot be read.
+        ConfigError: the values file cannot be read.
     """
     return merged(
         read(chart / "values-cpu.yaml") if cpu else {},
-        of_settings(load(config)),
+        of_settings(settings),
         read(file) if file is not None else {},
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlas.errors import InfrastructureError
+from atlas.k3s import release
 from atlas.k3s.machine import Machine, Ran
 
 UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nNAME="Ubuntu"\nVERSION_ID="24.04"\nID=ubuntu\nID_LIKE=debian\n'
@@ -37,6 +38,7 @@ class RecordedMachine(Machine):
     failing: str = ""
     downloads: dict[str, Path] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    images: tuple[str, ...] = ()  # those of any tarball that is imported
 
     def which(self, name: str) -> bool:
         return name in self.programs
@@ -59,6 +61,13 @@ class RecordedMachine(Machine):
         self.done.append(line)
         if self.failing and line.startswith(self.failing):
             raise InfrastructureError(f"`{line}` failed (1): as the test wants it", retryable=False)
+        if line == "systemctl restart k3s":
+            version = f"k3s version {release.VERSION} (0123abcd)\n"
+            self.answers["/usr/local/bin/k3s", "--version"] = Ran(0, version)
+            self.answers["systemctl", "is-active", "k3s"] = Ran(0, "active\n")
+        if " images import " in line:
+            listing = ("/usr/local/bin/k3s", "ctr", "-n", "k8s.io", "images", "ls", "-q")
+            self.answers[listing] = Ran(0, "\n".join(self.images))
         return ""
 
     def fetch(self, url: str, path: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.doctor import Check
+from atlas.k3s import release
 from atlas.k3s.facts import Facts, Gpu, gather
 from atlas.k3s.machine import Machine, Ran
 from atlas.k3s.preflight import Wanted, can_isolate, forbids, judge
@@ -188,6 +189,7 @@ def test_k3s_that_is_there_is_used_and_holds_its_ports(tmp_path: Path) -> None:
     assert (checks["k3s"].state, checks["ports"].state) == ("warning", "ok")
     assert "v1.33.4+k3s1 is there already" in checks["k3s"].detail
     machine.put("/var/lib/atlas/install.json", '{"done": {"k3s": "abc"}}')
+    machine.put("/etc/systemd/system/k3s.service", release.UNIT)
     facts = facts_of(machine)
     assert (facts.k3s_ours, facts.steps_done) == (True, ("k3s",))
     assert found(facts)["k3s"].state == "ok"

@@ -73,7 +73,7 @@ def test_every_setting_that_maps_is_one_of_the_charts_and_there_are_no_others() 
 def test_values_given_win_over_atlas_conf_and_both_over_the_cpus(conf: Path, tmp_path: Path) -> None:
     given = tmp_path / "v.yaml"
     given.write_text("settings: {slots: 2}\n")
-    found = values.asked_for(chart.CHART, cpu=True, config=conf, file=given)
+    found = values.asked_for(chart.CHART, cpu=True, settings=load(conf, {}), file=given)
     assert found["settings"] == {"model": "qwen2.5-coder-1.5b", "slots": 2}
     assert found["llamaServer"]["gpu"] == {"enabled": False}
 
