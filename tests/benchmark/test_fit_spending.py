@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
+from atlas.policy import Spending
 from atlas.spending import Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
