@@ -312,6 +312,19 @@ class Execution(Contract):
         return bool(self.results) and self.passed == max(self.tests, len(self.results))
 
 
+class SelfTest(Contract):
+    """A test of the task's own: an input nobody gave an output for, and the output that programs agree on.
+
+    `agreed`: the brute-force programs that give it, each of which passes every public example; `against`: how
+    many of the others give something else.
+    """
+
+    input: str
+    output: str
+    agreed: tuple[str, ...] = Field(min_length=2)
+    against: int = Field(default=0, ge=0)
+
+
 class CandidateCluster(Contract):
     """Candidates whose programs gave the same outputs wherever they were run, in the order they were drawn.
 

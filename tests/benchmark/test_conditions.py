@@ -24,7 +24,7 @@ options = pytest.fixture(options_for)
 scripted = pytest.fixture(two_is_wrong)
 
 
-def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
+def test_the_ablation_and_its_controls_are_listed_with_what_they_lack(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert v3_runner.main(["--list-conditions"]) == 0
@@ -41,6 +41,8 @@ def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
         "div-sampling",
         "no-plan",
         "self-consistency",
+        "blend-asc",
+        "reasc",
         "full",
     ]
     after = {line.split()[0]: below for line, below in pairwise(entries) if line[:1].strip()}
