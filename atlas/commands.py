@@ -73,6 +73,33 @@ class Refine(Command):
     candidates: tuple[str, ...] = Field(min_length=1)
 
 
+class WriteBruteForce(Command):
+    """Ask the model for the simplest program that is right, however slow: named `b{index}`, no candidate."""
+
+    kind: Literal["write_brute_force"] = "write_brute_force"
+    index: int = Field(ge=0)
+
+
+class CheckBruteForce(Command):
+    """Run a brute-force program on the public examples."""
+
+    kind: Literal["check_brute_force"] = "check_brute_force"
+    program: str
+
+
+class MakeSelfTests(Command):
+    """Run the brute-force programs on the generated inputs, and keep the outputs that enough agree on."""
+
+    kind: Literal["make_self_tests"] = "make_self_tests"
+
+
+class RunSelfTests(Command):
+    """Run a candidate on the self-tests."""
+
+    kind: Literal["run_self_tests"] = "run_self_tests"
+    candidate: str
+
+
 class WriteInputs(Command):
     """Ask the model for inputs, without outputs: of any kind (round 0), or on which two candidates differ."""
 
@@ -122,6 +149,10 @@ AnyCommand = Annotated[
     | Execute
     | Repair
     | Refine
+    | WriteBruteForce
+    | CheckBruteForce
+    | MakeSelfTests
+    | RunSelfTests
     | WriteInputs
     | MakeInputs
     | Probe
@@ -141,6 +172,10 @@ SERVICE_OF: dict[str, str] = {
     "execute": "sandbox",
     "repair": "repair",
     "refine": "repair",
+    "write_brute_force": "repair",
+    "check_brute_force": "sandbox",
+    "make_self_tests": "sandbox",
+    "run_self_tests": "sandbox",
     "write_inputs": "lens",
     "make_inputs": "sandbox",
     "probe": "sandbox",

@@ -160,8 +160,7 @@ class Usage(Contract):
 class Thinking(Contract):
     """What a candidate's thinking took: tokens generated, times it was made to go on, cut at its budget.
 
-    `tier`: the budget it was given for the problem's `difficulty` (between 0 and 1; None: it was not known
-    yet), where the policy has tiers; of tier 0 it answered at once.
+    `tier`: its budget by the problem's `difficulty` (None: not known yet), where the policy has tiers.
     """
 
     tokens: int = Field(ge=0)
@@ -247,8 +246,7 @@ class Candidate(Contract):
 
     `code` is what it would hand in: its program, or for a `choice` problem the letter it chose; None where
     the answer holds none.
-    `thinking` is None where the model always answers at once; `usage` counts it in, `logprob` is the
-    answer's.
+    `thinking` is None where there can be none; `usage` counts it in, `logprob` is the answer's.
     """
 
     id: str
@@ -317,6 +315,19 @@ class Execution(Contract):
     def all_passed(self) -> bool:
         """True if there was at least one test and every one asked for was accepted."""
         return bool(self.results) and self.passed == max(self.tests, len(self.results))
+
+
+class SelfTest(Contract):
+    """A test of the task's own: an input nobody gave an output for, and the output that programs agree on.
+
+    `agreed`: the brute-force programs that give it, each of which passes every public example; `against`: how
+    many of the others give something else.
+    """
+
+    input: str
+    output: str
+    agreed: tuple[str, ...] = Field(min_length=2)
+    against: int = Field(default=0, ge=0)
 
 
 class CandidateCluster(Contract):

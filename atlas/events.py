@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from atlas.commands import Priority
 from atlas.contracts import (
+    MAX_CODE_CHARS,
     Candidate,
     CandidateCluster,
     Contract,
@@ -21,6 +22,7 @@ from atlas.contracts import (
     Plan,
     Problem,
     SamplingParams,
+    SelfTest,
     Usage,
 )
 from atlas.generated_inputs import GeneratedInput, ProbedRun, Validation, WrittenInputs
@@ -154,6 +156,38 @@ class ExecutionFinished(Event):
     execution: Execution
 
 
+class BruteForceWritten(Event):
+    """Answers WriteBruteForce: a slow program that is to be right, never one to hand back."""
+
+    type: Literal["BruteForceWritten"] = "BruteForceWritten"
+    program: str
+    code: str = Field(max_length=MAX_CODE_CHARS)
+
+
+class BruteForceChecked(Event):
+    """Answers CheckBruteForce: how a brute-force program does on the public examples."""
+
+    type: Literal["BruteForceChecked"] = "BruteForceChecked"
+    program: str
+    execution: Execution
+
+
+class SelfTestsMade(Event):
+    """Answers MakeSelfTests: the shortest inputs first, with how each output was come by."""
+
+    type: Literal["SelfTestsMade"] = "SelfTestsMade"
+    tests: tuple[SelfTest, ...]
+    inputs: int = Field(ge=0, description="that were tried")
+
+
+class SelfTestsRun(Event):
+    """Answers RunSelfTests: a candidate on every self-test, in their order."""
+
+    type: Literal["SelfTestsRun"] = "SelfTestsRun"
+    candidate: str
+    execution: Execution
+
+
 class InputsWritten(Event):
     """Answers WriteInputs."""
 
@@ -253,6 +287,10 @@ AnyEvent = Annotated[
     | CandidateGenerated
     | CandidateScored
     | ExecutionFinished
+    | BruteForceWritten
+    | BruteForceChecked
+    | SelfTestsMade
+    | SelfTestsRun
     | InputsWritten
     | InputsMade
     | CandidateProbed
@@ -272,6 +310,10 @@ ANSWERS = (
     CandidateGenerated,
     CandidateScored,
     ExecutionFinished,
+    BruteForceWritten,
+    BruteForceChecked,
+    SelfTestsMade,
+    SelfTestsRun,
     InputsWritten,
     InputsMade,
     CandidateProbed,

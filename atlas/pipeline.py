@@ -4,6 +4,7 @@ Pure: no I/O, no clock, no randomness. `decide` is asked after every event by wh
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
     submitted ─▶ [probe] ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select
+                                              │         │   [Repair] after [self-tests: atlas.self_tests]
                                               │         └▶ [compare on generated inputs: atlas.comparing]
                                               └▶ [Score], with Lens weights pinned: then run in energy order
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas import comparing, difficulty, stopping
+from atlas import comparing, difficulty, self_tests, stopping
 from atlas.budget import affordable, refinement_seconds_left
 from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score, Select
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
@@ -303,7 +304,9 @@ def _repairs(state: TaskState) -> list[AnyCommand]:
         if not state.done(name):
             perspective = PERSPECTIVES[index % len(PERSPECTIVES)]
             command = Repair(id=name, index=index, candidate=best.id, perspective=perspective)
-            return [command] if affordable(state, name, 2) else []
+            if not affordable(state, name, 2):
+                return []
+            return self_tests.work(state, [best]) or [command]
     return _refinements(state, failing)
 
 
@@ -317,8 +320,11 @@ def _refinements(state: TaskState, failing: list[Candidate]) -> list[AnyCommand]
     for index in range(state.task.policy.refinements):
         name = f"refine:{index}"
         if not state.done(name):
-            shown = tuple(c.id for c in nearest[:REFINED_TOGETHER])
+            shown = nearest[:REFINED_TOGETHER]
             timely = name in state.open or refinement_seconds_left(state) > 0
             paid = timely and affordable(state, name, 2)
-            return [Refine(id=name, index=index, candidates=shown)] if paid else []
+            if not paid:
+                return []
+            command = Refine(id=name, index=index, candidates=tuple(c.id for c in shown))
+            return self_tests.work(state, shown) or [command]
     return []

@@ -6,7 +6,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from atlas.contracts import PERTURBATIONS
 from atlas.errors import NotFound
@@ -35,6 +35,7 @@ BUILT = frozenset(
         Part.REFINEMENT,
         Part.BUDGET_FORCING,
         Part.OUTPUT_AGREEMENT,
+        Part.SELF_TESTS,
     }
 )
 
@@ -111,6 +112,9 @@ class Policy(BaseModel):
     (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes;
     `refinements`: then programs written from an analysis of the nearest failures, at most, for
     `refinement_seconds` of the model's time.
+    `self_tests`: before repair, up to so many tests on generated inputs, whose outputs a `quorum` of
+    `brute_forces` agree on: slow programs asked for as such, of which those count that pass every public
+    example (0: none).
     `spending`: which comes next, a sample or a repair, is what is expected to bring more for a token
     (null: samples first). `token_budget`: tokens the model may generate for the task in all its calls,
     prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how long a
@@ -141,6 +145,9 @@ class Policy(BaseModel):
     repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
     refinements: int = Field(default=0, ge=0, le=16, description="refined programs at most")
     refinement_seconds: float = Field(default=300, gt=0, le=86_400, description="of the model, in all")
+    self_tests: int = Field(default=0, ge=0, le=32, description="tests of its own at most, for repair")
+    brute_forces: int = Field(default=0, ge=0, le=8, description="slow programs asked for")
+    quorum: int = Field(default=2, ge=2, le=8, description="slow programs that agree on an output")
     spending: Spending | None = Field(default=None, description="priors of samples and repairs")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
@@ -189,12 +196,24 @@ class Policy(BaseModel):
             raise ValueError("'thinking_tiers' ascend: each is 'above' the one before")
         return tiers
 
+    @model_validator(mode="after")
+    def _can_agree(self) -> Policy:
+        if self.self_tests and self.brute_forces < self.quorum:
+            raise ValueError("'self_tests' need at least 'quorum' 'brute_forces': a quorum makes an output")
+        return self
+
+    @property
+    def generated_inputs(self) -> int:
+        """How many inputs a round makes: for comparing programs, for self-tests, or for both."""
+        return max(self.inputs, self.self_tests)
+
     @property
     def needs(self) -> tuple[Part, ...]:
         """Every part this policy asks for, in the order of `Part`."""
         counted = {
             Part.PLAN_SEARCH: self.plans > 0,
             Part.DIV_SAMPLING: self.perturbations > 0,
+            Part.SELF_TESTS: self.self_tests > 0,
             Part.PR_COT: self.repairs > 0,
             Part.REFINEMENT: self.refinements > 0,
             Part.BUDGET_FORCING: self.thinking_tokens > 0,
@@ -214,7 +233,6 @@ def missing(policy: Policy, lens_weights: str | None = None, *, thinks: bool = F
 
 
 # The ablation A to E: what each phase adds (upstream's conditions, docs/ARCHITECTURE.md).
-_PHASE_3 = (Part.SELF_TESTS,)
 # One hard budget for whatever is compared at equal tokens: about what D spends on a task it cannot solve.
 EQUAL_TOKENS = 8192
 # As many generated inputs as programs are compared on, wherever they are.
@@ -226,9 +244,16 @@ A = Policy(name="A", k=1, execute=False, temperature=0.0)
 B = Policy(name="B", k=3, probe=True, plans=2, perturbations=2, thinking_tokens=_THINKING)
 C = B.model_copy(update={"name": "C", "extras": (Part.LENS,)})
 D = B.model_copy(
-    update={"name": "D", "repairs": 4, "refinements": 3, "token_budget": EQUAL_TOKENS, "extras": _PHASE_3}
+    update={
+        "name": "D",
+        "repairs": 4,
+        "refinements": 3,
+        "self_tests": 8,
+        "brute_forces": 2,
+        "token_budget": EQUAL_TOKENS,
+    }
 )
-E = D.model_copy(update={"name": "E", "extras": (Part.LENS, *_PHASE_3)})
+E = D.model_copy(update={"name": "E", "extras": (Part.LENS,)})
 FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 
 # What upstream calls light to extreme. Its bounds were of an energy nobody can recompute; these are even.

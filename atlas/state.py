@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import TypeVar
 
-from atlas.contracts import Candidate, Execution, Plan, Usage
+from atlas.contracts import Candidate, Execution, Plan, SelfTest, Usage
 from atlas.errors import AtlasError
 from atlas.events import (
     ANSWERS,
     AnyEvent,
+    BruteForceChecked,
+    BruteForceWritten,
     CandidateGenerated,
     CandidateProbed,
     CandidatesClustered,
@@ -30,6 +32,8 @@ from atlas.events import (
     InputsWritten,
     ModelCallFinished,
     PlanMade,
+    SelfTestsMade,
+    SelfTestsRun,
     StatementRead,
     TaskAbstained,
     TaskCancelled,
@@ -52,7 +56,8 @@ class TaskState:
     """A task as its journal tells it.
 
     Mappings are keyed by candidate, call or command id; `written` and `inputs` by round, `probes` by round
-    and candidate. `clustered` is the last clustering; `prompt_difficulty` what a score told of the problem.
+    and candidate. `clustered` is the last clustering; `brute_forces` are programs by name;
+    `prompt_difficulty` is what a score told of the problem.
     """
 
     seq: int = 0
@@ -66,6 +71,10 @@ class TaskState:
     clustered: CandidatesClustered | None = None
     read: StatementRead | None = None
     prompt_difficulty: float | None = None
+    brute_forces: Mapping[str, str] = field(default_factory=dict)
+    brute_force_checks: Mapping[str, Execution] = field(default_factory=dict)
+    self_tests: tuple[SelfTest, ...] = ()
+    self_test_runs: Mapping[str, Execution] = field(default_factory=dict)
     calls: Mapping[str, ModelCallFinished] = field(default_factory=dict)
     issued: frozenset[str] = frozenset()
     answered: frozenset[str] = frozenset()
@@ -235,6 +244,27 @@ def _clustered(event: CandidatesClustered, state: TaskState) -> TaskState:
 @_apply.register
 def _read(event: StatementRead, state: TaskState) -> TaskState:
     return replace(state, read=event)
+
+
+@_apply.register
+def _brute_force(event: BruteForceWritten, state: TaskState) -> TaskState:
+    return replace(state, brute_forces=_put(state.brute_forces, event.program, event.code))
+
+
+@_apply.register
+def _brute_force_checked(event: BruteForceChecked, state: TaskState) -> TaskState:
+    checks = _put(state.brute_force_checks, event.program, event.execution)
+    return replace(state, brute_force_checks=checks)
+
+
+@_apply.register
+def _self_tests(event: SelfTestsMade, state: TaskState) -> TaskState:
+    return replace(state, self_tests=event.tests)
+
+
+@_apply.register
+def _self_tests_run(event: SelfTestsRun, state: TaskState) -> TaskState:
+    return replace(state, self_test_runs=_put(state.self_test_runs, event.candidate, event.execution))
 
 
 @_apply.register

@@ -18,6 +18,8 @@ from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Rep
 from atlas.contracts import Candidate, Energy, Evidence, Execution, TestResult, Thinking, Usage, Verdict
 from atlas.events import (
     AnyEvent,
+    BruteForceChecked,
+    BruteForceWritten,
     CandidateGenerated,
     CandidateProbed,
     CandidatesClustered,
@@ -31,6 +33,8 @@ from atlas.events import (
     InputsWritten,
     ModelCallFinished,
     PlanMade,
+    SelfTestsMade,
+    SelfTestsRun,
     StatementRead,
     TaskAbstained,
     TaskCancelled,
@@ -50,6 +54,7 @@ from atlas.story_comparing import (
     probed,
     statement_read,
 )
+from atlas.story_self_tests import self_testing, self_testing_now
 from atlas.story_words import Told, Tone, count, printable, stopping_words, words
 
 
@@ -122,6 +127,8 @@ class Story:
                 return clustered(event)
             case StatementRead():
                 return statement_read(event)
+            case BruteForceWritten() | BruteForceChecked() | SelfTestsMade() | SelfTestsRun():
+                return self_testing(event)
             case CommandsRevoked(ids=ids):
                 return f"no longer wanted: {', '.join(ids)}", "faint", ()
             case CommandFailed(command=command, reason=reason, detail=detail):
@@ -323,7 +330,7 @@ def _doing(state: TaskState, command: AnyCommand) -> str:
             return f"repair {index + 1} of {name} ({words(perspective)})"
         case Refine(index=index, candidates=names):
             return f"refinement {index + 1}, from {', '.join(names)}"
-    return comparing_now(state, command) or "choosing"
+    return comparing_now(state, command) or self_testing_now(command) or "choosing"
 
 
 def _plan(state: TaskState, index: int) -> str:

@@ -38,6 +38,8 @@ TOURS = {
             "perturbations": 1,
             "repairs": 4,
             "refinements": 1,
+            "self_tests": 2,
+            "brute_forces": 2,
         }
     ),
     "programs disagree": Policy.model_validate(
@@ -68,6 +70,7 @@ CALLS = {
     "repair:N/code": ("PR-CoT: the program mended", "up to `repairs`"),
     "refine:N/analysis": ("refinement: what is wrong with several programs", "up to `refinements`"),
     "refine:N/code": ("refinement: a new program", "up to `refinements`"),
+    "brute_force:N/code": ("a slow program, to make self-tests with", "up to `brute_forces`"),
     "write:N/inputs": ("generated inputs", "1"),
     "write:N/generator": ("a program that makes inputs", "1"),
     "write:N/validator": ("a program that checks inputs", "1"),
@@ -173,6 +176,7 @@ def _policies() -> str:
         "perturbations",
         "repairs",
         "refinements",
+        "self_tests",
         "inputs",
         "thinking_tokens",
         "token_budget",
@@ -214,6 +218,8 @@ class _Model:
             if request.prompt.endswith((USUAL_TAGS.opening, USUAL_TAGS.opening + "\n", "Wait")):
                 return f"so{USUAL_TAGS.closing}"
             self.programs += 1
+            if "by brute force" in request.prompt:  # these agree with each other
+                return f"```python\ninput()  #{self.programs}\n# 0\n```"
             return f"```python\n{'input()' if self.right else 'wrong'}  # {self.programs}\n```"
         properties = schema.get("properties", {})
         if "inputs" in properties:

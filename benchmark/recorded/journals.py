@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from atlas.contracts import Problem
-from atlas.events import CandidateGenerated, Entry, ExecutionFinished, ModelCallFinished, TaskSubmitted
+from atlas.contracts import Execution, Problem
+from atlas.events import (
+    BruteForceChecked,
+    BruteForceWritten,
+    CandidateGenerated,
+    Entry,
+    ExecutionFinished,
+    ModelCallFinished,
+    SelfTestsMade,
+    SelfTestsRun,
+    TaskSubmitted,
+)
 from atlas.executor import HowToRun
 from benchmark.recorded.completions import Call, CompletionStore, Recorded, sha256
 from benchmark.recorded.executions import ExecutionStore, how_to_run, run_of
@@ -15,6 +25,7 @@ def read_journal(entries: Iterable[Entry], completions: CompletionStore, executi
     """Add what a task's journal tells to both stores; one that is not of a task's beginning tells nothing."""
     model, how, programs = "", HowToRun(), dict[str, str]()
     problem: Problem | None = None
+    self_tests: list[str] = []
     for entry in entries:
         event = entry.event
         if isinstance(event, TaskSubmitted):
@@ -27,7 +38,16 @@ def read_journal(entries: Iterable[Entry], completions: CompletionStore, executi
             programs[event.candidate.id] = event.candidate.code or ""
         elif isinstance(event, ExecutionFinished) and problem is not None:
             inputs = [example.input for example in problem.examples]
-            _add_runs(event, executions, how, programs[event.candidate], inputs)
+            _add_runs(event.execution, executions, how, programs[event.candidate], inputs)
+        elif isinstance(event, BruteForceWritten):
+            programs[event.program] = event.code
+        elif isinstance(event, BruteForceChecked) and problem is not None:
+            inputs = [example.input for example in problem.examples]
+            _add_runs(event.execution, executions, how, programs[event.program], inputs)
+        elif isinstance(event, SelfTestsMade):
+            self_tests = [test.input for test in event.tests]
+        elif isinstance(event, SelfTestsRun):
+            _add_runs(event.execution, executions, how, programs[event.candidate], self_tests)
 
 
 def recorded_call(event: ModelCallFinished, model: str) -> tuple[Call, dict[int, Recorded]]:
@@ -58,9 +78,9 @@ def recorded_call(event: ModelCallFinished, model: str) -> tuple[Call, dict[int,
 
 
 def _add_runs(
-    event: ExecutionFinished, executions: ExecutionStore, how: HowToRun, code: str, inputs: Sequence[str]
+    execution: Execution, executions: ExecutionStore, how: HowToRun, code: str, inputs: Sequence[str]
 ) -> None:
-    executions.isolation = executions.isolation or event.execution.isolation
-    for text, result in zip(inputs, event.execution.results, strict=False):
+    executions.isolation = executions.isolation or execution.isolation
+    for text, result in zip(inputs, execution.results, strict=False):
         if run := run_of(result):
             executions.add(how, sha256(code), sha256(text), run)

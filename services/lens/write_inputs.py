@@ -78,8 +78,8 @@ async def _apart(
 async def _texts(
     context: Context, server: ModelServer, prompt: str, given: dict[str, object], number: int = 0
 ) -> tuple[str, ...]:
-    """Inputs by structured output: `Policy.inputs` at most."""
-    problem, n = context.state.task.problem, context.state.task.policy.inputs
+    """Inputs by structured output: `Policy.generated_inputs` at most."""
+    problem, n = context.state.task.problem, context.state.task.policy.generated_inputs
     request = await _request(context, server, prompt, {"n": n, **given}, TEMPERATURE, SEEDS_A_ROUND * number)
     request = request.model_copy(update={"json_schema": schema(problem, n)})
     answer = (await call(context, server, prompt, request)).choices[0].text

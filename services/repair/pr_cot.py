@@ -2,7 +2,7 @@
 
 After poly-reflective chain of thought (arXiv:2601.07780). Each proposal is two short turns of one
 conversation: the model says what is wrong, seen from one perspective, then writes the corrected program. It
-sees its program and the public examples it fails, with what came out instead; nothing else is evidence.
+sees its program and the public examples and self-tests it fails, with what came out instead: nothing else.
 `atlas/pipeline.py` has each proposal executed before the next is asked for, and ends it at the token budget.
 """
 

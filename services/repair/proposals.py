@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-from atlas.contracts import Candidate, Contract, Verdict
+from collections.abc import Sequence
+
+from atlas.contracts import Candidate, Contract, Example, Execution, SelfTest, Verdict
 from atlas.errors import BadOutput
 from atlas.events import CandidateGenerated
 from atlas.state import TaskState
 
 SHOWN_FAILURES = 2
+SHOWN_SELF_TESTS = 1  # beside the public examples: what programs agree on is likely, not certain
 SHOWN_CHARS = 600
 
 
 class Failure(Contract):
-    """A public example that the program fails."""
+    """A public example that the program fails, or a self-test (`agreed`: programs that gave its output)."""
 
     input: str
     expected: str
     verdict: str
     got: str
+    agreed: int = 0
 
 
 def failures(state: TaskState, candidate_id: str) -> list[Failure]:
-    """Return the first public examples that a candidate fails, each text cut to 600 characters."""
-    pairs = zip(state.task.problem.examples, state.executions[candidate_id].results, strict=False)
-    found = [
+    """Return the first public examples that a candidate fails, then the shortest self-test that it fails.
+
+    Each text is cut to 600 characters.
+    """
+    found = _failed(state.task.problem.examples, state.executions[candidate_id])[:SHOWN_FAILURES]
+    if ran := state.self_test_runs.get(candidate_id):
+        found += _failed(state.self_tests, ran)[:SHOWN_SELF_TESTS]
+    return found
+
+
+def _failed(tests: Sequence[Example | SelfTest], execution: Execution) -> list[Failure]:
+    return [
         Failure(
-            input=example.input[:SHOWN_CHARS],
-            expected=example.output[:SHOWN_CHARS],
+            input=test.input[:SHOWN_CHARS],
+            expected=test.output[:SHOWN_CHARS],
             verdict=result.verdict.value.replace("_", " "),
             got=(result.error or result.output)[:SHOWN_CHARS],
+            agreed=len(test.agreed) if isinstance(test, SelfTest) else 0,
         )
-        for example, result in pairs
+        for test, result in zip(tests, execution.results, strict=False)
         if result.verdict is not Verdict.ACCEPTED
     ]
-    return found[:SHOWN_FAILURES]
 
 
 def proposal(state: TaskState, command: str, made: Candidate) -> CandidateGenerated:

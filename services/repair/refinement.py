@@ -24,10 +24,10 @@ from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages
 from atlas.worker import Context
-from services.repair.proposals import failures, proposal
+from services.repair.proposals import Failure, failures, proposal
 
 SEED_OFFSET = 800  # past the seeds of a task's other calls
-SHOWN_FAILURES = 1  # of each program
+SHOWN_FAILURES = 1  # public ones of each program
 CATEGORIES: tuple[FailureCategory, ...] = get_args(FailureCategory)
 SCHEMA = object_of(
     {
@@ -38,6 +38,12 @@ SCHEMA = object_of(
         "category": {"type": "string", "enum": list(CATEGORIES)},
     }
 )
+
+
+def _shown(failed: list[Failure]) -> list[Failure]:
+    """The first public example that a program fails, and the first self-test."""
+    public = [each for each in failed if not each.agreed]
+    return public[:SHOWN_FAILURES] + [each for each in failed if each.agreed]
 
 
 async def refine(context: Context, server: ModelServer, command: Refine) -> CandidateGenerated:
@@ -76,7 +82,7 @@ async def refine(context: Context, server: ModelServer, command: Refine) -> Cand
     programs = [
         {
             "code": context.state.candidates[name].code,
-            "failures": failures(context.state, name)[:SHOWN_FAILURES],
+            "failures": _shown(failures(context.state, name)),
         }
         for name in command.candidates
     ]

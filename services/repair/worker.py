@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from atlas.commands import Refine, Repair
+from atlas.commands import Refine, Repair, WriteBruteForce
 from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
+from services.repair import brute_force
 from services.repair.pr_cot import repair
 from services.repair.refinement import refine
 
@@ -19,6 +20,8 @@ def handler(server: ModelServer) -> Handler:
             return [await repair(context, server, command)]
         if isinstance(command, Refine):
             return [await refine(context, server, command)]
+        if isinstance(command, WriteBruteForce):
+            return [await brute_force.write(context, server, command)]
         raise TypeError(f"not a repair command: {command.kind}")
 
     return handle

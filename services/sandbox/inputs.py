@@ -50,12 +50,12 @@ generate = _seeded(generate)
 
 
 async def make_inputs(executor: Executor, state: TaskState, command: MakeInputs) -> InputsMade:
-    """Return the round's inputs: `Policy.inputs` at most, distinct, none of them a public example's.
+    """Return the round's inputs: `Policy.generated_inputs` at most, distinct, none a public example's.
 
     Raises:
         ExecutorError: if the executor could not be asked, or spoiled every try.
     """
-    problem, wanted = state.task.problem, state.task.policy.inputs
+    problem, wanted = state.task.problem, state.task.policy.generated_inputs
     written = state.written.get(command.round, WrittenInputs())
     if command.round:
         offered = [GeneratedInput(text=t, origin="distinguishing") for t in _short(written.texts)]

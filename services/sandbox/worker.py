@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
-from atlas.commands import Execute, MakeInputs, Probe
-from atlas.contracts import Execution, Verdict
+from atlas.commands import CheckBruteForce, Execute, MakeInputs, MakeSelfTests, Probe, RunSelfTests
+from atlas.contracts import Execution
 from atlas.events import AnyEvent, ExecutionFinished
 from atlas.executor import Executor
-from atlas.judge import judge
 from atlas.state import TaskState
 from atlas.worker import Context, Handler
-from services.sandbox.asking import unspoiled
+from services.sandbox import self_tests
 from services.sandbox.inputs import make_inputs
+from services.sandbox.judging import on_tests
 from services.sandbox.probes import probe
 
 
@@ -24,20 +22,8 @@ async def execute(executor: Executor, state: TaskState, candidate: str) -> Execu
     Raises:
         ExecutorError: if the executor could not be asked, or (not retryable) spoiled every try.
     """
-    code = state.candidates[candidate].code or ""
-    problem = state.task.problem
-
-    async def attempt() -> Execution:
-        began = time.monotonic()
-        execution = await judge(
-            executor, code=code, problem=problem, tests=problem.examples, checker="official"
-        )
-        return execution.model_copy(update={"seconds": time.monotonic() - began})
-
-    def bad(execution: Execution) -> list[str]:
-        return [r.error for r in execution.results if r.verdict is Verdict.INFRASTRUCTURE_ERROR]
-
-    return await unspoiled(attempt, bad)
+    code, problem = state.candidates[candidate].code or "", state.task.problem
+    return await on_tests(executor, problem, code, problem.examples)
 
 
 def handler(executor: Executor) -> Handler:
@@ -52,6 +38,12 @@ def handler(executor: Executor) -> Handler:
             return [await make_inputs(executor, context.state, command)]
         if isinstance(command, Probe):
             return [await probe(executor, context.state, command)]
+        if isinstance(command, CheckBruteForce):
+            return [await self_tests.check(executor, context.state, command)]
+        if isinstance(command, MakeSelfTests):
+            return [await self_tests.make(executor, context.state, command)]
+        if isinstance(command, RunSelfTests):
+            return [await self_tests.run(executor, context.state, command)]
         raise TypeError(f"not a sandbox command: {command.kind}")
 
     return handle

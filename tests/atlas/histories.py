@@ -9,17 +9,21 @@ from hypothesis import strategies as st
 
 from atlas.commands import (
     AnyCommand,
+    CheckBruteForce,
     ClusterCandidates,
     Execute,
     Generate,
     MakeInputs,
     MakePlans,
+    MakeSelfTests,
     Probe,
     ReadStatement,
     Refine,
     Repair,
+    RunSelfTests,
     Score,
     Select,
+    WriteBruteForce,
     WriteInputs,
 )
 from atlas.contracts import (
@@ -32,6 +36,7 @@ from atlas.contracts import (
     Plan,
     Problem,
     SamplingParams,
+    SelfTest,
     TestResult,
     Unavailable,
     Usage,
@@ -39,6 +44,8 @@ from atlas.contracts import (
 )
 from atlas.events import (
     AnyEvent,
+    BruteForceChecked,
+    BruteForceWritten,
     CandidateGenerated,
     CandidateProbed,
     CandidatesClustered,
@@ -51,6 +58,8 @@ from atlas.events import (
     ModelCallFinished,
     Pins,
     PlanMade,
+    SelfTestsMade,
+    SelfTestsRun,
     StatementRead,
     TaskAbstained,
     TaskDecided,
@@ -116,6 +125,8 @@ def _comparing() -> st.SearchStrategy[Policy]:
         distinguish=st.sampled_from([0, 1, 2]),
         readings=st.sampled_from([0, 3]),
         stop_when_agreeing=st.sampled_from([0, 2, 3]),
+        self_tests=st.sampled_from([0, 2]),
+        brute_forces=st.just(2),
         adaptive=st.sampled_from([None, None, BlendAsc(), ReAsc()]),
         extras=st.sampled_from([(), (), (Part.LENS,)]),
     )
@@ -133,6 +144,8 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
         spending=st.sampled_from([None, EVEN]),
+        self_tests=st.sampled_from([0, 2]),
+        brute_forces=st.sampled_from([2, 3]),
         adaptive=st.sampled_from([None, None, BlendAsc(confidence=0.6), ReAsc()]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
@@ -208,6 +221,25 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
 
 
 def _compared(state: TaskState, command: AnyCommand, pick: Pick) -> AnyEvent | None:
+    if isinstance(command, WriteBruteForce):
+        code = pick(["print(1)", "print(input())"])
+        return BruteForceWritten(command=command.id, program=f"b{command.index}", code=code)
+    if isinstance(command, CheckBruteForce):
+        ran = Execution(
+            results=tuple(
+                TestResult(verdict=pick([Verdict.ACCEPTED, Verdict.WRONG_ANSWER]))
+                for _ in state.task.problem.examples
+            ),
+            isolation="fake",
+            seconds=0.1,
+        )
+        return BruteForceChecked(command=command.id, program=command.program, execution=ran)
+    if isinstance(command, MakeSelfTests):
+        test = SelfTest(input="1", output="1", agreed=("b0", "b1"))
+        return SelfTestsMade(command=command.id, tests=pick([(test,), ()]), inputs=1)
+    if isinstance(command, RunSelfTests):
+        ran = Execution(results=(TestResult(verdict=Verdict.ACCEPTED),), isolation="fake", seconds=0.1)
+        return SelfTestsRun(command=command.id, candidate=command.candidate, execution=ran)
     if isinstance(command, WriteInputs):
         return InputsWritten(command=command.id, round=command.round, written=WrittenInputs(texts=("1",)))
     if isinstance(command, MakeInputs):

@@ -24,7 +24,7 @@ options = pytest.fixture(options_for)
 scripted = pytest.fixture(two_is_wrong)
 
 
-def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
+def test_the_ablation_and_its_controls_are_listed_with_what_they_lack(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert v3_runner.main(["--list-conditions"]) == 0

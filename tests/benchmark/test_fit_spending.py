@@ -10,7 +10,8 @@ import pytest
 from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
-from atlas.spending import Spending, Tries, Try, tries, value
+from atlas.policy import Spending
+from atlas.spending import Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
 from benchmark.fit_spending import fit_arm, main

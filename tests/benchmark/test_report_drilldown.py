@@ -52,7 +52,7 @@ def test_a_task_is_told_with_plans_candidates_executions_repairs_and_the_choice(
     assert (execution.passed, execution.total) == (1, 2)
     assert execution.lines[1] == "example 2: wrong answer; it printed <b>7</b>"
     assert note.reasons[0].startswith("r0 ")
-    assert note.story[0].endswith("2 public examples; runs without budget_forcing, self_tests")
+    assert note.story[0].endswith("2 public examples; runs without budget_forcing")
     assert repaired.energy is not None
 
 

@@ -1,0 +1,75 @@
+"""The part of the brain that makes tests of the task's own, as further evidence for repair. Pure.
+
+Where nothing passes the public examples, and repair is next:
+
+    WriteBruteForce (each) ─▶ CheckBruteForce ─▶ WriteInputs ─▶ MakeInputs ─▶ MakeSelfTests ─▶ RunSelfTests
+
+Inputs are the comparison's first round (`atlas.comparing`). An output is never one guess: it takes a quorum
+of different programs that were each asked for as slow and simple, that pass every public example, and that
+give the same when run. The brain stops at the first step after which there can be no quorum. A brute-force
+program is no candidate: it is asked for without regard to the limits that a right program has to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atlas.budget import FIRST_ROUND, affordable
+from atlas.commands import (
+    AnyCommand,
+    CheckBruteForce,
+    MakeInputs,
+    MakeSelfTests,
+    RunSelfTests,
+    WriteBruteForce,
+    WriteInputs,
+)
+from atlas.comparing import CALLS_A_ROUND
+from atlas.contracts import Candidate
+from atlas.state import TaskState
+
+
+def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
+    """Return what is to be done before a repair that is shown these failing candidates; empty: nothing."""
+    policy = state.task.policy
+    if not policy.self_tests:
+        return []
+    for index in range(policy.brute_forces):
+        name, program = f"brute_force:{index}", f"b{index}"
+        if not state.done(name):
+            if not affordable(state, name, 1):
+                break
+            return [WriteBruteForce(id=name, index=index)]
+        if program in state.brute_forces and not state.done(f"check:{program}"):
+            return [CheckBruteForce(id=f"check:{program}", program=program)]
+    if len(references(state)) < policy.quorum:
+        return []
+    return _inputs(state) or _tests(state, shown)
+
+
+def references(state: TaskState) -> dict[str, str]:
+    """Return the brute-force programs that pass every public example, by name; of equal ones the first."""
+    found: dict[str, str] = {}
+    for name, code in state.brute_forces.items():
+        checked = state.brute_force_checks.get(name)
+        if checked is not None and checked.all_passed and code not in found.values():
+            found[name] = code
+    return found
+
+
+def _inputs(state: TaskState) -> list[AnyCommand]:
+    if not state.done(FIRST_ROUND) and affordable(state, FIRST_ROUND, CALLS_A_ROUND):
+        return [WriteInputs(id=FIRST_ROUND, round=0)]
+    if not state.done("inputs:0"):
+        return [MakeInputs(id="inputs:0", round=0)]
+    return []
+
+
+def _tests(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
+    made = state.inputs.get(0)
+    if made is None or not made.inputs:
+        return []
+    if not state.done("self_tests"):
+        return [MakeSelfTests(id="self_tests")]
+    waiting = [c.id for c in shown if not state.done(f"self_tests:{c.id}")] if state.self_tests else []
+    return [RunSelfTests(id=f"self_tests:{name}", candidate=name) for name in waiting]
