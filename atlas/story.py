@@ -229,7 +229,8 @@ def _spending(policy: Policy) -> str:
     if policy.abstain_below:
         parts.append(f"silent below confidence {policy.abstain_below:.2f}")
     if policy.thinking_tokens:
-        parts.append(f"thinking of {policy.thinking_tokens:,} tokens")
+        tiers = ", then by difficulty" if policy.thinking_tiers else ""
+        parts.append(f"thinking of {policy.thinking_tokens:,} tokens{tiers}")
     if policy.token_budget:
         parts.append(f"{policy.token_budget:,} tokens")
     return ", ".join([*parts, f"seed {policy.seed}"])

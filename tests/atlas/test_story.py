@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import advance, decide
-from atlas.policy import POLICIES, Policy
+from atlas.policy import POLICIES, Policy, Tier
 from atlas.state import TaskState
 from atlas.story import Step, Story, epilogue, judged
 from atlas.story_words import printable
@@ -109,6 +111,25 @@ async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
         "mean logprob -0.10",
         "isolation: fake",
     )
+
+
+async def test_a_tier_of_thinking_is_told_with_the_difficulty_it_is_for() -> None:
+    def script(request: CompletionRequest) -> str:
+        return "```python\nprint(5)\n```" if "</think>" in request.prompt else "I see.</think>"
+
+    submitted = TaskSubmitted(
+        problem=Problem(statement="Print 4.", examples=(Example(input="", output="4"),)),
+        policy=Policy(name="p", k=2, thinking_tokens=2048, thinking_tiers=(Tier(above=0.5, tokens=4096),)),
+        pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="fake", thinks=True),
+        deadline_s=600,
+    )
+    wrong = FakeExecutor(lambda code, text: Run(status=RunStatus.OK, output="5"))
+    _, events = await solve(submitted, FakeModelServer(script, tags=USUAL_TAGS), wrong)
+    texts = [step.text for step in told(events) if not step.machinery]
+    assert "thinking of 2,048 tokens, then by difficulty" in texts[0]
+    drawn = [text for text in texts if " drawn: " in text]
+    assert "of thinking of at most 2,048)" in drawn[0]
+    assert re.search(r"of thinking of at most 4,096 for difficulty 0\.\d\d\)", drawn[1])
 
 
 async def test_thinking_is_told_with_what_it_took() -> None:
