@@ -33,7 +33,8 @@ PROBLEM = Problem(statement="Double it.", examples=(Example(input="1", output="2
 
 
 def gave(output: str, verdict: Verdict) -> Execution:
-    return Execution(results=(TestResult(verdict=verdict, output=output),), isolation="fake", seconds=0)
+    result = TestResult(verdict=verdict, output=output, output_sha256=sha256(output))
+    return Execution(results=(result,), isolation="fake", seconds=0)
 
 
 def test_runs_of_self_tests_are_found_by_program_and_input() -> None:
