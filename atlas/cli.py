@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from atlas import cli_dlq, cli_doctor, cli_keys, cli_models, cli_services, cli_solve, cli_status, cli_tasks
+from atlas import (
+    cli_dlq,
+    cli_doctor,
+    cli_k3s,
+    cli_keys,
+    cli_lens,
+    cli_models,
+    cli_services,
+    cli_solve,
+    cli_status,
+    cli_tasks,
+)
 from atlas.cli_common import Group
 
 app = typer.Typer(
@@ -40,6 +51,8 @@ app.command()(cli_services.worker)
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_dlq.app, name="dlq")
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_lens.app, name="lens")
+app.add_typer(cli_k3s.app, name="k3s")
 
 
 if __name__ == "__main__":

@@ -105,9 +105,10 @@ async def reached(settings: Settings, target: str | None) -> AsyncIterator[Gatew
         StartupError: none answers there; says what to do.
     """
     from atlas.client import Gateway
+    from atlas.installed import gateway_of
 
-    url = target or settings.gateway_url
-    async with Gateway(url, api_key=settings.api_key, patience_s=PATIENCE_S) as gateway:
+    url, key = gateway_of(settings, target)
+    async with Gateway(url, api_key=key, patience_s=PATIENCE_S) as gateway:
         if (await gateway.readiness()).state == "absent":
             raise StartupError(absent(url, target is not None))
         yield gateway

@@ -64,21 +64,31 @@ def serve(
     fd: Annotated[
         int | None, typer.Option("--fd", help="serve on this inherited listening socket", metavar="N")
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", help="address to listen on (else HOST for the gateway, 127.0.0.1)", metavar="ADDRESS"
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run one service, its app and its worker, until it is stopped; for stacks that are put together by hand.
 
-    It needs REDIS_URL, and LLAMA_URL or EXECUTOR_URL where its work does; its port follows from PORT.
+    It needs REDIS_URL, and LLAMA_URL or EXECUTOR_URL where its work does; its port follows from PORT. With
+    --host it listens there, which its neighbours may need for health checks; a gateway that is then reached
+    from elsewhere asks for keys, as with HOST.
 
     Examples:
       ATLAS_REDIS_URL=redis://box:6379 ATLAS_LLAMA_URL=http://box:8080 atlas serve planner
-      ATLAS_REDIS_URL=redis://box:6379 ATLAS_LLAMA_URL=http://box:8080 atlas serve gateway
+      ATLAS_REDIS_URL=redis://box:6379 ATLAS_LLAMA_URL=http://box:8080 atlas serve gateway --host 0.0.0.0
     """
     from atlas.embedded.apps import listen, log_to_stderr
 
     settings = settings_of(config)
+    if host is not None and service is Service.GATEWAY:
+        settings = settings.model_copy(update={"host": host})  # by which it tells who needs a key
     log_to_stderr(settings)
-    with listen(settings, service.value) if fd is None else socket.socket(fileno=fd) as listener:
+    with listen(settings, service.value, host) if fd is None else socket.socket(fileno=fd) as listener:
         asyncio.run(_serve(settings, service.value, listener))
 
 

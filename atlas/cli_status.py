@@ -40,9 +40,11 @@ def status(as_json: JsonOption = False, target: TargetOption = None, config: Con
       0  ready for tasks
       1  not ready, or no gateway answers
     """
+    from atlas.installed import gateway_of
+
     settings = settings_of(config)
-    url = target or settings.gateway_url
-    readiness, told = run(_asked(settings, url))
+    url, key = gateway_of(settings, target)
+    readiness, told = run(_asked(url, key))
     processes = _processes(settings, url)
     if as_json:
         _print_json(url, readiness, told, processes)
@@ -52,11 +54,11 @@ def status(as_json: JsonOption = False, target: TargetOption = None, config: Con
         raise typer.Exit(TROUBLE)
 
 
-async def _asked(settings: Settings, url: str) -> tuple[Readiness, StackStatus | None]:
+async def _asked(url: str, key: str | None) -> tuple[Readiness, StackStatus | None]:
     """Return what the gateway says; no status from one that is there but cannot tell (Redis is away)."""
     from atlas.client import Gateway, GatewayUnreachable
 
-    async with Gateway(url, api_key=settings.api_key, patience_s=STATUS_PATIENCE_S) as gateway:
+    async with Gateway(url, api_key=key, patience_s=STATUS_PATIENCE_S) as gateway:
         readiness = await gateway.readiness()
         try:
             return readiness, None if readiness.state == "absent" else await gateway.status()

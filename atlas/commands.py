@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from atlas.contracts import Contract, Perspective, Perturbation
+from atlas.policy import ThinkingTokens
 from atlas.upcasting import upcast_command
 
 
@@ -27,7 +28,8 @@ class Generate(Command):
     """Draw `n` candidates of one prompt: candidate ids `c{first}` … `c{first+n-1}`.
 
     They follow a plan, or a perturbation of the problem, or neither. `greedy`: at temperature 0 and without
-    thinking, as the baseline answers.
+    thinking, as the baseline answers. `thinking_tokens`: how long the model may think before each, where that
+    is not the policy's number but depends on the problem's `difficulty` (None: it is not known yet).
     """
 
     kind: Literal["generate"] = "generate"
@@ -36,6 +38,8 @@ class Generate(Command):
     plan: int | None = None
     perturbation: Perturbation | None = None
     greedy: bool = False
+    thinking_tokens: ThinkingTokens | None = None
+    difficulty: float | None = Field(default=None, ge=0, le=1)
 
 
 class Score(Command):

@@ -158,11 +158,17 @@ class Usage(Contract):
 
 
 class Thinking(Contract):
-    """What a candidate's thinking took: tokens generated, times it was made to go on, cut at its budget."""
+    """What a candidate's thinking took: tokens generated, times it was made to go on, cut at its budget.
+
+    `tier`: the budget it was given for the problem's `difficulty` (between 0 and 1; None: it was not known
+    yet), where the policy has tiers; of tier 0 it answered at once.
+    """
 
     tokens: int = Field(ge=0)
     waits: int = Field(default=0, ge=0)
     cut: bool = False
+    tier: int | None = Field(default=None, ge=0)
+    difficulty: float | None = Field(default=None, ge=0, le=1)
 
 
 class LogprobSummary(Contract):
@@ -241,7 +247,8 @@ class Candidate(Contract):
 
     `code` is what it would hand in: its program, or for a `choice` problem the letter it chose; None where
     the answer holds none.
-    `thinking` is None where the model answered at once; `usage` counts it in, `logprob` is the answer's.
+    `thinking` is None where the model always answers at once; `usage` counts it in, `logprob` is the
+    answer's.
     """
 
     id: str
@@ -345,6 +352,18 @@ Basis = Literal[
 ]
 
 
+class Stop(Contract):
+    """Why no further sample was drawn: `votes` of the `of` samples that voted, and how sure the rule was.
+
+    `passing` and `agreeing` are counts the policy asks for; the others are rules of `atlas.stopping`.
+    """
+
+    rule: Literal["passing", "agreeing", "blend_asc", "reasc_single", "reasc"]
+    votes: int = Field(ge=0)
+    of: int = Field(ge=0)
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+
 class Evidence(Contract):
     """Why this program was handed back, or this letter (basis `majority_vote`, by `votes`)."""
 
@@ -364,6 +383,7 @@ class Evidence(Contract):
         "letters, programs of steps",
     )
     agreement: Agreement | None = None
+    stopped: Stop | None = Field(default=None, description="why drawing ended before its limits, if it did")
     votes: dict[str, int] = Field(
         default_factory=dict, description="candidates by the letter they chose, most votes first (`choice`)"
     )

@@ -138,11 +138,12 @@ class CandidateGenerated(Event):
 
 
 class CandidateScored(Event):
-    """Answers Score."""
+    """Answers Score. `difficulty`: the chance that a first try fails, by the state of the prompt."""
 
     type: Literal["CandidateScored"] = "CandidateScored"
     candidate: str
     energy: EnergyScore
+    difficulty: float | None = Field(default=None, ge=0, le=1)
 
 
 class ExecutionFinished(Event):

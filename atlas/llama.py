@@ -110,6 +110,9 @@ class ModelServer(Protocol):
     async def model(self) -> str:
         """The served model's name."""
 
+    async def facts(self) -> ServerFacts:
+        """What the server says of itself."""
+
     async def aclose(self) -> None:
         """Release connections."""
 

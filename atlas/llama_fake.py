@@ -9,7 +9,7 @@ from typing import Literal
 
 from atlas.contracts import LogprobSummary, Usage
 from atlas.events import Choice
-from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens
+from atlas.llama import CompletionRequest, CompletionResult, Message, OnTokens, ServerFacts
 from atlas.thinking import ThinkingTags
 
 Script = Callable[[CompletionRequest], str]
@@ -73,6 +73,10 @@ class FakeModelServer:
     async def model(self) -> str:
         """The fake's name."""
         return "fake"
+
+    async def facts(self) -> ServerFacts:
+        """A server without span embeddings."""
+        return ServerFacts(model=await self.model(), context_tokens=16_384, slots=4)
 
     async def aclose(self) -> None:
         """Nothing to release."""

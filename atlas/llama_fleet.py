@@ -29,8 +29,10 @@ from atlas.llama import (
     Message,
     OnTokens,
     ServerAway,
+    ServerFacts,
 )
 from atlas.model_facts import ModelFacts, Weights
+from atlas.span_embedding import Pooling, TextEmbedding
 from atlas.thinking import USUAL_TAGS, ThinkingTags
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,10 @@ class LlamaFleet:
         """Return the served model's alias; every server is asked once at most."""
         return await self._somewhere("", lambda member: member.client.model(), patience_s=0)
 
+    async def facts(self) -> ServerFacts:
+        """Return what one of the servers says of itself; every server is asked once at most."""
+        return await self._somewhere("", lambda member: member.client.facts(), patience_s=0)
+
     async def model_facts(self, thinking_tags: str = "") -> ModelFacts:
         """Return what one of the servers says of the model; `slots` are that server's."""
         return await self._somewhere("", lambda member: member.client.model_facts(thinking_tags))
@@ -121,6 +127,10 @@ class LlamaFleet:
     async def thinking(self) -> ThinkingTags | None:
         """Return the tags of the model's thinking, or None if its template has no thinking mode."""
         return await self._somewhere("", lambda member: member.client.thinking())
+
+    async def embed(self, text: str, pooling: Pooling | None = None) -> TextEmbedding:
+        """Read a text and return its states in one vector."""
+        return await self._somewhere("", lambda member: member.client.embed(text, pooling))
 
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from atlas.config import Settings
 from atlas.events import Pins
+from atlas.lens.served import weights_for
 from atlas.llama import ModelServer
 from atlas.pipeline import PIPELINE_VERSION
 from atlas.prompts import PROMPTS_SHA256
 from atlas.selector import SELECTOR_SHA256
 
 
-async def current_pins(server: ModelServer) -> Pins:
-    """Return the pins of a task that is submitted now.
+async def current_pins(server: ModelServer, settings: Settings | None = None) -> Pins:
+    """Return the pins of a task that is submitted now; without settings, with no Lens weights.
 
     Raises:
         ModelServerError: if the server cannot say which model it serves, or whether that thinks.
@@ -22,4 +24,5 @@ async def current_pins(server: ModelServer) -> Pins:
         model=model,
         thinks=thinks,
         selector=SELECTOR_SHA256,
+        lens_weights=await weights_for(server, settings) if settings else None,
     )

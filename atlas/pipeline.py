@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas import comparing
+from atlas import comparing, difficulty, stopping
 from atlas.budget import affordable, refinement_seconds_left
 from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score, Select
-from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy
+from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
-from atlas.spending import repair_is_better
+from atlas.spending import repair_is_better, tries
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "4"
@@ -41,7 +41,7 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
         if planning := _plans(state):
             return frozenset(planning)
         work = _generations(state) + _scores(state) + _executions(state) + _comparisons(state)
-        if work := work or _repairs(state) or comparing.contest(state, entrants(state)):
+        if work := work or _repairs(state) or _contest(state):
             return frozenset(work)
     return frozenset({Select(id="select")} if programs(state) else ())
 
@@ -120,6 +120,19 @@ def by_energy(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda c: c.energy.value if isinstance(c.energy, Energy) else float("inf"))
 
 
+def stop(state: TaskState) -> Stop | None:
+    """Return which of the policy's early stops is reached, if one is."""
+    wanted, passing = state.task.policy.stop_after_passing, len(survivors(state))
+    if _executes(state) and 0 < wanted <= passing:
+        return Stop(rule="passing", votes=passing, of=len(state.candidates))
+    return stopping.stopped(state, entrants(state))
+
+
+def _contest(state: TaskState) -> list[AnyCommand]:
+    """What tells the leading clusters apart, unless a rule found the votes to be enough."""
+    return [] if stopping.stopped(state, entrants(state)) else comparing.contest(state, entrants(state))
+
+
 def _is_choice(state: TaskState) -> bool:
     return state.task.problem.kind == "choice"
 
@@ -130,16 +143,15 @@ def _executes(state: TaskState) -> bool:
 
 def _enough(state: TaskState) -> bool:
     """Whether one of the policy's early stops is reached."""
-    wanted = state.task.policy.stop_after_passing
-    return (_executes(state) and 0 < wanted <= len(survivors(state))) or comparing.agreed(state)
+    return stop(state) is not None
 
 
 def _stops_early(state: TaskState) -> bool:
     """Whether what is known of the programs drawn may end the drawing."""
     policy = state.task.policy
-    return (_executes(state) and policy.stop_after_passing > 0) or (
-        state.compares and policy.stop_when_agreeing > 0
-    )
+    first_pass = _executes(state) and policy.stop_after_passing > 0
+    agreement = state.compares and policy.stop_when_agreeing > 0
+    return first_pass or agreement or policy.adaptive is not None
 
 
 def _unexecuted(state: TaskState) -> list[Candidate]:
@@ -174,7 +186,7 @@ def _next_generation(state: TaskState) -> Generate | None:
     while first < policy.k:
         command = _scheduled(state, first)
         if not state.done(command.id):
-            return command if affordable(state, command.id, command.n) else None
+            return _paced(state, command) if affordable(state, command.id, command.n) else None
         first += command.n
     return None
 
@@ -195,10 +207,21 @@ def _scheduled(state: TaskState, first: int) -> Generate:
     return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, policy.k - first)))
 
 
+def _paced(state: TaskState, command: Generate) -> Generate:
+    """The same, with how long the model thinks where that depends on what is known of the problem."""
+    if command.greedy or not difficulty.adapts(state):
+        return command
+    known = difficulty.difficulty(state)
+    return command.model_copy(update={"thinking_tokens": difficulty.tier(state, known), "difficulty": known})
+
+
 def _needed_to_agree(state: TaskState) -> int:
     """How many candidates are drawn whatever becomes of them: fewer cannot end the task."""
     policy = state.task.policy
     first_pass = _executes(state) and policy.stop_after_passing > 0
+    if policy.adaptive is not None and not first_pass:
+        least = stopping.least_votes(policy.adaptive, policy.k)
+        return min(least, policy.stop_when_agreeing) if policy.stop_when_agreeing else least
     return 1 if first_pass else policy.stop_when_agreeing
 
 
@@ -209,6 +232,9 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     if command.id in state.open:
         return [command]
     waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
+    # What the next sample's thinking depends on is known first, in whatever order the services answer.
+    if difficulty.adapts(state):
+        waits = waits or (_scores(state) if _ranked(state) else _unexecuted(state))
     if waits or _repair_comes_first(state):
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
@@ -219,9 +245,7 @@ def _repair_comes_first(state: TaskState) -> bool:
     spending = state.task.policy.spending
     if spending is None or _ranked(state) or not _repairs(state):
         return False
-    tried = [c for c in state.candidates.values() if c.code is None or c.id in state.executions]
-    samples = [c for c in tried if c.origin != "repair"]
-    return repair_is_better(spending, samples, [c for c in tried if c.origin == "repair"])
+    return repair_is_better(spending, tries(state))
 
 
 def _ranked(state: TaskState) -> bool:
@@ -255,9 +279,10 @@ def _comparisons(state: TaskState) -> list[AnyCommand]:
     if not state.compares:
         return []
     waiting = [] if _enough(state) else _unexecuted(state)
-    if state.task.policy.stop_when_agreeing and _ranked(state):
+    at_once = stopping.decides(state.task.policy)
+    if at_once and _ranked(state):
         waiting = [c for c in waiting if f"execute:{c.id}" in state.open]
-    drawing = not state.task.policy.stop_when_agreeing and not _enough(state) and _next_generation(state)
+    drawing = not at_once and not _enough(state) and _next_generation(state)
     if waiting or drawing:
         return []
     programs_ = entrants(state)

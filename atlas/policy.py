@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -63,6 +64,43 @@ class Spending(BaseModel):
     repair: Arm
 
 
+class BlendAsc(BaseModel):
+    """Draw until the blended confidence in the leading answer is reached (`atlas.stopping`).
+
+    `confidence`: that of Adaptive-Consistency's Beta criterion, arXiv:2305.11860.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["blend_asc"] = "blend_asc"
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class ReAsc(BaseModel):
+    """Draw until one sure sample, or the votes weighed by their confidence, are enough (`atlas.stopping`).
+
+    `gate`: mean log-probability of the lowest tenth of the first sample's tokens from which it is enough.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["reasc"] = "reasc"
+    gate: float = Field(default=-0.5, le=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+Adaptive = Annotated[BlendAsc | ReAsc, Field(discriminator="kind")]
+
+
+class Tier(BaseModel):
+    """How long a model may think on a problem that is at least so difficult (`atlas.difficulty`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above: float = Field(ge=0, le=1)
+    tokens: ThinkingTokens
+
+
 class Policy(BaseModel):
     """How much compute to spend on a task, and where.
 
@@ -77,13 +115,15 @@ class Policy(BaseModel):
     (null: samples first). `token_budget`: tokens the model may generate for the task in all its calls,
     prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how long a
     model that thinks may think before each candidate, `max_tokens` coming on top (budget forcing; 0: it
-    answers at once, as other models always do). `waits`: how often a model that stops within a quarter of
-    them is made to think on.
+    answers at once, as other models always do); `thinking_tiers`: how long once the samples before tell how
+    difficult the problem is, by the highest tier it reaches. `waits`: how often a model that stops within a
+    quarter of them is made to think on.
     `inputs`: programs that pass every public example are compared on so many generated inputs (0: they are
     not); writing them may take `input_tokens`. `distinguish`: rounds of further inputs on which the two
     leading clusters differ; `readings`: votes of the model on what the statement asks for on one of them,
     where nothing else tells them apart. `stop_when_agreeing`: end the task once so many independently planned
-    programs agree on every example and input (0: never).
+    programs agree on every example and input (0: never). `adaptive`: draw until a published rule finds the
+    votes of the samples to be enough, Blend-ASC or ReASC (null: it never does).
     `selector`: what chooses the program: the public examples alone, the largest cluster, or the calibrated
     model over clusters. `abstain_below`: hand back nothing where the confidence is lower.
     `extras`: parts beyond what the numbers ask for.
@@ -108,6 +148,7 @@ class Policy(BaseModel):
     distinguish: int = Field(default=0, ge=0, le=4, description="rounds of distinguishing inputs at most")
     readings: int = Field(default=0, ge=0, le=16, description="votes of the model, as the last resort")
     stop_when_agreeing: int = Field(default=0, ge=0, le=16, description="programs; 0: never")
+    adaptive: Adaptive | None = Field(default=None, description="when the votes so far are enough")
     selector: Selector = "examples"
     abstain_below: float = Field(default=0.0, ge=0, le=1, description="least confidence")
     extras: tuple[Part, ...] = ()
@@ -117,6 +158,7 @@ class Policy(BaseModel):
     plan_max_tokens: int = Field(default=512, ge=16, le=65_536, description="per plan")
     analysis_max_tokens: int = Field(default=192, ge=16, le=65_536, description="per repair's analysis")
     thinking_tokens: ThinkingTokens = Field(default=0, description="per candidate")
+    thinking_tiers: tuple[Tier, ...] = Field(default=(), max_length=7, description="by difficulty, ascending")
     waits: int = Field(default=0, ge=0, le=3, description="per candidate")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
@@ -135,6 +177,17 @@ class Policy(BaseModel):
         if info.field_name == "stop_when_agreeing" and value == 1:
             raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
         return value
+
+    @field_validator("thinking_tiers")
+    @classmethod
+    def _ascend(cls, tiers: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
+        if tiers and not info.data.get("thinking_tokens", 1):
+            raise ValueError(
+                "'thinking_tiers' need 'thinking_tokens': what is thought while nothing is known"
+            )
+        if any(a.above >= b.above for a, b in pairwise(tiers)):
+            raise ValueError("'thinking_tiers' ascend: each is 'above' the one before")
+        return tiers
 
     @property
     def needs(self) -> tuple[Part, ...]:
@@ -178,6 +231,15 @@ D = B.model_copy(
 E = D.model_copy(update={"name": "E", "extras": (Part.LENS, *_PHASE_3)})
 FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
 
+# What upstream calls light to extreme. Its bounds were of an energy nobody can recompute; these are even.
+TIERS = (
+    Tier(above=0.0, tokens=1024),
+    Tier(above=0.25, tokens=2048),
+    Tier(above=0.5, tokens=4096),
+    Tier(above=0.75, tokens=8192),
+)
+TIERED = B.model_copy(update={"name": "thinking-tiers", "thinking_tiers": TIERS})
+
 # The controls spend D's budget on plain samples of one prompt (they can share one pool of them).
 RESAMPLE = Policy(name="resample", k=64, token_budget=EQUAL_TOKENS)
 DIV_SAMPLING = RESAMPLE.model_copy(
@@ -187,18 +249,26 @@ NO_PLAN = RESAMPLE.model_copy(update={"name": "no-plan", "stop_after_passing": 0
 SELF_CONSISTENCY = NO_PLAN.model_copy(
     update={"name": "self-consistency", "inputs": INPUTS, "selector": "majority"}
 )
+# Self-consistency that draws no more than a published rule finds necessary.
+BLEND_ASC = SELF_CONSISTENCY.model_copy(update={"name": "blend-asc", "adaptive": BlendAsc()})
+REASC = SELF_CONSISTENCY.model_copy(update={"name": "reasc", "adaptive": ReAsc()})
 
-POLICIES = {p.name: p for p in (A, B, C, D, E, RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, FULL)}
+_ABLATION = (A, B, C, D, E, TIERED)
+_CONTROLS = (RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, BLEND_ASC, REASC)
+POLICIES = {p.name: p for p in (*_ABLATION, *_CONTROLS, FULL)}
 SUMMARIES = {
     "A": "baseline: one sample at temperature 0, not executed",
     "B": "phase 1: the baseline's sample, then plans and diverse samples, chosen by the public examples",
     "C": "phases 1 and 2: B, run in the Lens's energy order",
     "D": "phases 1 and 3: B, then repair of what fails",
     "E": "phases 1, 2 and 3: everything",
+    "thinking-tiers": "B, thinking the longer the more difficult the problem looks after its first samples",
     "resample": "control at D's tokens: plain samples until one passes the public examples",
     "div-sampling": "the problem put in twelve ways, one sample each, until one passes the public examples",
     "no-plan": "control at D's tokens: plain samples to the end of the budget, chosen as B chooses",
     "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
+    "blend-asc": "self-consistency that stops where Blend-ASC is sure of the leading answer",
+    "reasc": "self-consistency that stops on one sure sample, or on enough votes weighed by confidence",
     "full": "the default: plans, samples, public examples, repair, and the Lens where it has weights",
 }
 

@@ -52,7 +52,7 @@ class TaskState:
     """A task as its journal tells it.
 
     Mappings are keyed by candidate, call or command id; `written` and `inputs` by round, `probes` by round
-    and candidate. `clustered` is the last clustering.
+    and candidate. `clustered` is the last clustering; `prompt_difficulty` what a score told of the problem.
     """
 
     seq: int = 0
@@ -65,6 +65,7 @@ class TaskState:
     probes: Mapping[tuple[int, str], tuple[ProbedRun, ...]] = field(default_factory=dict)
     clustered: CandidatesClustered | None = None
     read: StatementRead | None = None
+    prompt_difficulty: float | None = None
     calls: Mapping[str, ModelCallFinished] = field(default_factory=dict)
     issued: frozenset[str] = frozenset()
     answered: frozenset[str] = frozenset()
@@ -198,7 +199,9 @@ def _generated(event: CandidateGenerated, state: TaskState) -> TaskState:
 @_apply.register
 def _scored(event: CandidateScored, state: TaskState) -> TaskState:
     scored = state.candidates[event.candidate].model_copy(update={"energy": event.energy})
-    return replace(state, candidates=_put(state.candidates, event.candidate, scored, new=False))
+    told = state.prompt_difficulty if event.difficulty is None else event.difficulty
+    candidates = _put(state.candidates, event.candidate, scored, new=False)
+    return replace(state, candidates=candidates, prompt_difficulty=told)
 
 
 @_apply.register

@@ -50,7 +50,7 @@ from atlas.story_comparing import (
     probed,
     statement_read,
 )
-from atlas.story_words import Told, Tone, count, printable, words
+from atlas.story_words import Told, Tone, count, printable, stopping_words, words
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,9 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
 def _thought(thinking: Thinking) -> str:
     cut = ", cut" if thinking.cut else ""
     waits = f", {count(thinking.waits, 'wait')}" if thinking.waits else ""
-    return f" ({thinking.tokens:,} of thinking{waits}{cut})"
+    known = "" if thinking.difficulty is None else f" for difficulty {thinking.difficulty:.2f}"
+    tier = "" if thinking.tier is None else f" of at most {thinking.tier:,}{known}"
+    return f" ({thinking.tokens:,} of thinking{tier}{waits}{cut})"
 
 
 def _executed(name: str, execution: Execution) -> Told:
@@ -298,6 +300,8 @@ def _reasons(evidence: Evidence) -> list[str]:
         reasons.append(f"energy {evidence.energy.value:.3f}")
     if evidence.mean_logprob is not None:
         reasons.append(f"mean logprob {evidence.mean_logprob:.2f}")
+    if evidence.stopped is not None and evidence.stopped.rule != "passing":  # which was told above
+        reasons.append(stopping_words(evidence.stopped))
     if evidence.isolation:
         reasons.append(f"isolation: {printable(evidence.isolation)}")
     return reasons

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from atlas.contracts import Stop
+
 Tone = Literal["plain", "good", "bad", "faint"]
 Told = tuple[str, Tone, Iterable[str]]  # text, tone, details
 LONGEST_TEXT = 200
+STOPS = {
+    "passing": "enough pass",
+    "agreeing": "enough agree",
+    "blend_asc": "Blend-ASC",
+    "reasc": "ReASC",
+    "reasc_single": "ReASC on one sample",
+}
 
 
 def printable(text: str, longest: int = LONGEST_TEXT) -> str:
@@ -30,3 +39,9 @@ def words(name: str) -> str:
 def count(n: int, what: str) -> str:
     """Return `1 input`, `2 inputs`: for words whose plural is an s."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def stopping_words(stop: Stop) -> str:
+    """Return why drawing ended early, as a story says it."""
+    sure = "" if stop.confidence is None else f", confidence {stop.confidence:.2f}"
+    return f"stopped drawing, {STOPS[stop.rule]}: {stop.votes} of {count(stop.of, 'program')}{sure}"

@@ -69,7 +69,7 @@ def fitted(options: argparse.Namespace) -> Fit:
     refuse(tasks, options.not_in)
     answers = run_interruptible(asked(tasks))
     ids = "\n".join(sorted({task.task for task in tasks}))
-    data = {str(path.name): _digest(path) for path in options.pools}
+    data = {str(path.name): digest(path) for path in options.pools}
     provenance = Provenance(
         note="labels: the official grader's verdicts on all tests of each task",
         command=shlex.join(["python", "-m", "benchmark.fit_selector", *sys.argv[1:]]),
@@ -103,12 +103,12 @@ def refuse(tasks: Sequence[PooledTask], lists: Sequence[str]) -> None:
             )
 
 
-def _digest(pool: Path) -> str:
-    """The hash of all that the pool's journals and grades say."""
-    digest = hashlib.sha256()
+def digest(pool: Path) -> str:
+    """Return the hash of all that the pool's journals and grades say."""
+    found = hashlib.sha256()
     for path in [*sorted((pool / "journals").rglob("*.jsonl")), pool / "grades.jsonl"]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -16,6 +16,9 @@ if __name__ == "__main__" and not __package__:
     # Run as a file: its folder, with a statistics.py in it, must not hide the standard library.
     _here = Path(__file__).resolve().parent
     sys.path[:] = [str(_here.parent), *(p for p in sys.path if Path(p or ".").resolve() != _here)]
+    from benchmark import own_python
+
+    own_python.ensure(_here.parent, sys.argv)
 
 import argparse
 import re

@@ -177,10 +177,12 @@ def _policies() -> str:
         "thinking_tokens",
         "token_budget",
     )
-    lines = [f"| policy | {' | '.join(f'`{name}`' for name in shown)} |", "|---" * (len(shown) + 1) + "|"]
+    head = " | ".join(f"`{name}`" for name in (*shown, "adaptive"))
+    lines = [f"| policy | {head} |", "|---" * (len(shown) + 2) + "|"]
     for policy in POLICIES.values():
         values = [getattr(policy, name) for name in shown]
         cells = ["yes" if value is True else f"{value:,}" if value else "" for value in values]
+        cells.append(policy.adaptive.kind if policy.adaptive else "")
         lines.append(f"| {policy.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

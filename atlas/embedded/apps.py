@@ -47,13 +47,13 @@ def log_to_stderr(settings: Settings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def listen(settings: Settings, name: str) -> socket.socket:
-    """Return a listening socket for an app; only the gateway listens beyond loopback.
+def listen(settings: Settings, name: str, host: str | None = None) -> socket.socket:
+    """Return a listening socket for an app; only the gateway listens beyond loopback, unless `host` says so.
 
     Raises:
         StartupError: if the port is taken or the address is not this machine's.
     """
-    host, port = settings.service_host(name), settings.service_port(name)
+    host, port = host or settings.service_host(name), settings.service_port(name)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

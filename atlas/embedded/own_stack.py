@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atlas import installed
 from atlas.client import Gateway
 from atlas.config import Settings
 from atlas.embedded.process import Child
@@ -59,7 +60,7 @@ async def reach(
     before_start: Callable[[], object] = lambda: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Stack]:
-    """Find the gateway (`target`, else the one of atlas.conf), or start the stack of atlas.conf.
+    """Find the gateway (`target`, that installed from here, that of atlas.conf), or start a stack.
 
     Enter it in the main thread: a stack started here dies with the thread that started it. `before_start`
     may raise to say that none need be started.
@@ -67,14 +68,18 @@ async def reach(
     Raises:
         StartupError: no gateway at `target`, one that does not become ready, or the stack cannot start.
     """
-    async with Gateway(
-        target or settings.gateway_url, api_key=settings.api_key, transport=transport
-    ) as gateway:
+    url, key = installed.gateway_of(settings, target)
+    async with Gateway(url, api_key=key, transport=transport) as gateway:
         found = await gateway.readiness()
         if found.state == "absent" and target:
             raise StartupError(
                 f"no gateway answers at {target} ({found.detail}); start one (`atlas up`), or leave --target "
                 "out to have one started for this run"
+            )
+        if found.state == "absent" and url != settings.gateway_url:
+            raise StartupError(
+                f"the gateway that was installed from here does not answer at {url} ({found.detail}): "
+                "./scripts/verify-install.sh says why"
             )
         if found.state != "absent":
             await _ready(gateway, console, None, UNREADY_S)

@@ -7,6 +7,7 @@ all calls of one task share their prefix in the server's cache.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,14 +25,32 @@ _ENVIRONMENT = Environment(
 )
 
 
-def _told(example: Example, statement: str) -> bool:
-    """Whether the statement already prints the example: every line of it, as a line of its own."""
-    lines = {line.strip() for line in statement.splitlines()}
+def _python(value: str) -> str:
+    """A JSON value as Python writes it; what is no JSON, as it is."""
+    try:
+        return repr(json.loads(value))
+    except ValueError:
+        return value.strip()
+
+
+def _call(problem: Problem, example: Example) -> str:
+    """The call that an example of a `function` problem stands for, as a program would write it.
+
+    Small models take arguments that are listed one a line for input to read.
+    """
+    return f"{problem.entry_point}({', '.join(_python(line) for line in example.input.splitlines())})"
+
+
+def _told(example: Example, problem: Problem) -> bool:
+    """Whether the statement already shows the example: as a call, or each of its lines as a line."""
+    if problem.kind == "function" and _call(problem, example) in problem.statement:
+        return True
+    lines = {line.strip() for line in problem.statement.splitlines()}
     return all(line.strip() in lines for line in [*example.input.splitlines(), *example.output.splitlines()])
 
 
 _ENVIRONMENT.tests["told_in"] = _told
-_ENVIRONMENT.globals["letters"] = LETTERS
+_ENVIRONMENT.globals.update(letters=LETTERS, call=_call, python=_python)
 
 
 def _digest() -> str:

@@ -25,7 +25,7 @@ from atlas.contracts import Contract
 
 APP = "atlas"
 COMPONENT = "benchmark"
-IMAGE = f"atlas:{version('atlas')}"
+IMAGE = f"localhost/atlas:{version('atlas')}"  # what deploy/images builds and charts/atlas runs
 API_KEY_FIELD = "api-key"  # the field of a Secret that holds a key
 RUNNER, EXECUTOR = "runner", "grading-executor"
 RUN_ANNOTATION = "atlas/run-id"
@@ -47,7 +47,9 @@ GRACE_S = 30
 # Memory is limited so that a pod cannot take its node along. Processor time is only asked for: a program that
 # is throttled at a limit would fail time limits it keeps elsewhere.
 RUNNER_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
-EXECUTOR_MEMORY_MIB = 1536  # for each program at once
+# For each program at once. A whole core each would leave the pod without a node on a machine of two.
+EXECUTOR_MEMORY_MIB = 1536
+EXECUTOR_MILLI_CPU = 500
 
 HARDENED: dict[str, Any] = {
     "runAsNonRoot": True,
@@ -196,12 +198,13 @@ def _runner(spec: JobSpec) -> dict[str, Any]:
 
 def _executor(spec: JobSpec) -> dict[str, Any]:
     memory = f"{EXECUTOR_MEMORY_MIB * spec.jobs}Mi"
+    requests = {"cpu": f"{EXECUTOR_MILLI_CPU * spec.jobs}m", "memory": "512Mi"}
     return {
         "name": EXECUTOR,
         "image": spec.image,
         "command": ["python", "-m", "benchmark.k8s.pod", "executor", "--done", DONE_FILE],
         "args": ["--uds", SOCKET, "--jobs", str(spec.jobs)],
-        "resources": {"requests": {"cpu": str(spec.jobs), "memory": "512Mi"}, "limits": {"memory": memory}},
+        "resources": {"requests": requests, "limits": {"memory": memory}},
         "securityContext": HARDENED,
         "volumeMounts": [_mount("shared", SHARED_DIR), _mount("executor-tmp", TMP_DIR)],
     }

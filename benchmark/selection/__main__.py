@@ -14,6 +14,7 @@ from rich.table import Table
 from atlas.cancellation import run_interruptible
 from atlas.errors import BadInput
 from benchmark.command import COMPLETE, carry_out, whole
+from benchmark.selection import plots
 from benchmark.selection.lens import ask_each
 from benchmark.selection.pools import PooledTask, load_pools
 from benchmark.selection.selectors import Scored, score
@@ -56,6 +57,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="last line of stdout: the result as one JSON object"
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw accuracy and reliability")
     return parser.parse_args(argv)
 
 
@@ -68,7 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = load_pools(options.pools, options.k)
         if not tasks:
             raise BadInput("no task of these pools has a program to choose")
-        return summarise(run_interruptible(measured(tasks, err)))
+        result = summarise(run_interruptible(measured(tasks, err)))
+        if options.plot:
+            plots.save(result, options.plot)
+        return result
 
     result = carry_out(work, show, err, json=options.json, again="the same command begins anew")
     return result if isinstance(result, int) else COMPLETE

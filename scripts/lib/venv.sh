@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes .venv with what is asked for and puts it first on the PATH.
 # Needs bash and Python >= 3.10 with venv; no root. PYTHON=... chooses the interpreter.
 

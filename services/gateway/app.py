@@ -21,7 +21,7 @@ async def _setup(app: FastAPI, runtime: Runtime) -> None:
     journal = await runtime.journal()
     server = runtime.model_server()
     runtime.background("deadline sweeper", lambda: sweep(journal))
-    tasks = Tasks(journal, server, runtime.settings.task_deadline_seconds)
+    tasks = Tasks(journal, server, runtime.settings)
     model = PassThrough(server.addresses)
     runtime.stack.push_async_callback(model.aclose)
     letters, keys = DeadLetters(journal.redis), ApiKeys(journal.redis)

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 
 from atlas.api import SubmitRequest, TaskList, TaskView, view
+from atlas.config import Settings
 from atlas.errors import Conflict, NotFound
 from atlas.events import TaskCancelled, TaskSubmitted
 from atlas.journal import Journal
@@ -17,10 +18,11 @@ from atlas.policy import Policy, named
 class Tasks:
     """Task operations over the journal."""
 
-    def __init__(self, journal: Journal, server: ModelServer, deadline_s: float) -> None:
+    def __init__(self, journal: Journal, server: ModelServer, settings: Settings) -> None:
         self.journal = journal
         self._server = server
-        self._deadline_s = deadline_s
+        self._settings = settings
+        self._deadline_s = settings.task_deadline_seconds
 
     async def submit(self, body: SubmitRequest, key: str | None) -> tuple[TaskView, bool]:
         """Begin a task, or find the one this idempotency key began; True if it is new.
@@ -35,7 +37,7 @@ class Tasks:
             _same(known, body, self._deadline_s)
             return await self.get(task), False
         asked = _asked(body, self._deadline_s)
-        event = TaskSubmitted(pins=await current_pins(self._server), **asked)
+        event = TaskSubmitted(pins=await current_pins(self._server, self._settings), **asked)
         new = await self.journal.submit(task, event)
         if not new and (known := await self._submission(task)):
             _same(known, body, self._deadline_s)

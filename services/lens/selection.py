@@ -26,7 +26,7 @@ from collections import Counter
 from atlas.contracts import Agreement, Basis, Candidate, Evidence
 from atlas.errors import BadInput
 from atlas.events import TaskAbstained, TaskDecided
-from atlas.pipeline import entrants, programs, survivors
+from atlas.pipeline import entrants, programs, stop, survivors
 from atlas.selector import SELECTOR, SelectorWeights
 from atlas.state import TaskState
 from services.lens.clustering import Clustering, clusters, examples_rank, mean_logprob, partial_rank
@@ -92,6 +92,7 @@ def _voted(state: TaskState, command: str, candidates: list[Candidate]) -> TaskD
         candidates=len(state.candidates),
         survivors=0,
         mean_logprob=best.logprob.mean if best.logprob else None,
+        stopped=stop(state),
         votes={letter: votes[letter] for letter in order},
     )
     return TaskDecided(command=command, candidate=best.id, evidence=evidence)
@@ -110,6 +111,7 @@ def _evidence(state: TaskState, best: Candidate, found: Clustering | None) -> Ev
         isolation=execution.isolation if execution else None,
         confidence=found.of(best.id).probability if found else None,
         agreement=_agreement(best, found) if found else None,
+        stopped=stop(state),
     )
 
 

@@ -7,19 +7,19 @@ from atlas.events import AnyEvent, CandidateScored
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
 from services.lens.clustering import cluster
-from services.lens.energy import score
+from services.lens.energy import Scorer, score
 from services.lens.read_statement import read_statement
 from services.lens.selection import select
 from services.lens.write_inputs import write_inputs
 
 
-def handler(server: ModelServer) -> Handler:
-    """Return the lens's handler over a model server."""
+def handler(server: ModelServer, scorer: Scorer) -> Handler:
+    """Return the lens's handler over a model server and the weights there are."""
 
     async def handle(context: Context) -> list[AnyEvent]:
         command, state = context.command, context.state
         if isinstance(command, Score):
-            energy = score(state.task.pins.model)
+            energy = await score(context, scorer, command)
             return [CandidateScored(command=command.id, candidate=command.candidate, energy=energy)]
         if isinstance(command, WriteInputs):
             return [await write_inputs(context, server, command)]

@@ -40,16 +40,18 @@ class Rule:
     waits: int
 
     @classmethod
-    def of(cls, policy: Policy, left: int | None) -> Rule:
+    def of(cls, policy: Policy, left: int | None, tier: int | None = None) -> Rule:
         """Return a policy's rule where the task's budget has so many tokens left (None: it has none).
 
+        `tier`: the tokens for this problem, where they are not the policy's for every one.
+
         The answer is kept `max_tokens` of them, or half where they are too few for both. The floor is a
-        quarter of the policy's tier.
+        quarter of the tier.
 
         Raises:
             BudgetSpent: if that leaves no token to think.
         """
-        tier: int = policy.thinking_tokens
+        tier = policy.thinking_tokens if tier is None else tier
         budget = tier
         if left is not None:
             budget = min(tier, left - min(policy.max_tokens, (left + 1) // 2))
@@ -99,9 +101,17 @@ class Draw:
 
 
 async def draw(
-    context: Context, server: ModelServer, prompt: str, closing: str, index: int, left: int | None
+    context: Context,
+    server: ModelServer,
+    prompt: str,
+    closing: str,
+    index: int,
+    left: int | None,
+    tier: int | None = None,
 ) -> Draw:
     """Draw candidate `index` with `left` tokens of the task's budget (None: it has none).
+
+    It thinks as long as `tier` says, or as the policy does for every problem (None).
 
     `prompt` ends inside the opened block. Candidates are drawn one at a time: of the completions of one call
     llama-server keeps only the first in cache, and would evaluate the others' thinking a second time. Seeds:
@@ -113,7 +123,7 @@ async def draw(
         ModelServerError: from the server.
     """
     policy = context.state.task.policy
-    rule = Rule.of(policy, left)
+    rule = Rule.of(policy, left, tier)
 
     async def ask(
         name: str, thought: Thought, most: int, step: int, stop: tuple[str, ...] = (), reserve: int = 0

@@ -11,7 +11,7 @@ from typing import Literal
 from atlas.budget import spendable
 from atlas.candidates import candidate
 from atlas.commands import Generate
-from atlas.contracts import SamplingParams
+from atlas.contracts import SamplingParams, Thinking
 from atlas.errors import BudgetSpent
 from atlas.events import CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
@@ -46,7 +46,8 @@ async def generate(
     else:
         text = messages("implement", problem, plan=context.state.plans[command.plan])
     temperature = 0.0 if command.greedy else policy.temperature
-    thinks = policy.thinking_tokens > 0 and task.pins.thinks and not command.greedy
+    tokens = policy.thinking_tokens if command.thinking_tokens is None else command.thinking_tokens
+    thinks = tokens > 0 and task.pins.thinks and not command.greedy
     tags = await server.thinking() if thinks else None
     prompt = await server.chat_prompt(text, thinking=tags is not None)
     left = _left_at_first(context)
@@ -58,7 +59,8 @@ async def generate(
             if tags is None:
                 draws = await _draw(context, server, prompt, temperature, first, n)
             else:
-                draws = [await budget_forcing.draw(context, server, prompt, tags.closing, first, left)]
+                draw = await budget_forcing.draw(context, server, prompt, tags.closing, first, left, tokens)
+                draws = [draw]
         except BudgetSpent:
             if not events:
                 raise
@@ -73,11 +75,19 @@ async def generate(
                 origin=origin,
                 plan=command.plan,
                 perturbation=command.perturbation,
-                thinking=draw.thinking,
+                thinking=_tiered(draw.thinking, command),
             )
             events.append(CandidateGenerated(command=command.id, candidate=drawn))
             left = None if left is None else left - drawn.usage.tokens_out
     return events
+
+
+def _tiered(thinking: Thinking | None, command: Generate) -> Thinking | None:
+    """The thinking with the tier it was given, and why, where it was given one."""
+    if command.thinking_tokens is None:
+        return thinking
+    given = {"tier": command.thinking_tokens, "difficulty": command.difficulty}
+    return (thinking or Thinking(tokens=0)).model_copy(update=given)
 
 
 async def _draw(

@@ -59,7 +59,7 @@ from atlas.events import (
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.pipeline import entrants, programs
-from atlas.policy import Arm, Part, Policy, Spending
+from atlas.policy import TIERS, Arm, BlendAsc, Part, Policy, ReAsc, Spending
 from atlas.state import TaskState
 
 T = TypeVar("T")
@@ -73,13 +73,32 @@ def submission(policy: Policy, *, examples: int = 2, weights: str | None = None)
     return TaskSubmitted(
         problem=Problem(statement="Echo the number.", examples=pairs),
         policy=policy,
-        pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="fake", lens_weights=weights),
+        pins=Pins(
+            pipeline="1",
+            prompts_sha256="0" * 64,
+            model="fake",
+            lens_weights=weights,
+            thinks=bool(policy.thinking_tiers),
+        ),
         deadline_s=600,
     )
 
 
 def policies() -> st.SearchStrategy[Policy]:
-    return st.one_of(_not_comparing(), _comparing())
+    return st.one_of(_not_comparing(), _comparing(), _thinking())
+
+
+def _thinking() -> st.SearchStrategy[Policy]:
+    return st.builds(
+        Policy,
+        name=st.just("thinking"),
+        k=st.sampled_from([3, 2, 6]),
+        probe=st.sampled_from([False, True]),
+        stop_after_passing=st.sampled_from([0, 1]),
+        thinking_tokens=st.just(2048),
+        thinking_tiers=st.sampled_from([TIERS, TIERS[2:]]),
+        extras=st.sampled_from([(), (Part.LENS,)]),
+    )
 
 
 def _comparing() -> st.SearchStrategy[Policy]:
@@ -97,6 +116,7 @@ def _comparing() -> st.SearchStrategy[Policy]:
         distinguish=st.sampled_from([0, 1, 2]),
         readings=st.sampled_from([0, 3]),
         stop_when_agreeing=st.sampled_from([0, 2, 3]),
+        adaptive=st.sampled_from([None, None, BlendAsc(), ReAsc()]),
         extras=st.sampled_from([(), (), (Part.LENS,)]),
     )
 
@@ -113,6 +133,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
         spending=st.sampled_from([None, EVEN]),
+        adaptive=st.sampled_from([None, None, BlendAsc(confidence=0.6), ReAsc()]),
         stop_after_passing=st.sampled_from([0, 0, 1, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
         extras=st.sampled_from([(Part.LENS,), ()]),

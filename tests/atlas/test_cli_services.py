@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from atlas import cli_services
 from atlas.cli import app
 from atlas.cli_services import joined
 from atlas.config import Settings
+from atlas.embedded.own_stack import free_ports
 from atlas.errors import StartupError
 
 
@@ -63,3 +65,30 @@ def test_what_a_service_lacks_and_a_taken_port_are_told(
 
 def test_only_services_have_workers() -> None:
     assert CliRunner().invoke(app, ["worker", "gateway"]).exit_code == 2
+
+
+def test_a_service_listens_where_it_is_told_and_the_gateway_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    async def served(settings: Settings, name: str, listener: socket.socket) -> None:
+        seen.append((name, listener.getsockname()[0], settings.host))
+
+    monkeypatch.setattr(cli_services, "_serve", served)
+    monkeypatch.setenv("ATLAS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ATLAS_PORT", str(free_ports()))
+    for arguments in (
+        ["gateway"],
+        ["planner"],
+        ["gateway", "--host", "0.0.0.0"],
+        ["lens", "--host", "0.0.0.0"],
+    ):
+        result = CliRunner().invoke(app, ["serve", *arguments])
+        assert result.exit_code == 0, result.output
+    assert seen == [
+        ("gateway", "127.0.0.1", "127.0.0.1"),
+        ("planner", "127.0.0.1", "127.0.0.1"),
+        ("gateway", "0.0.0.0", "0.0.0.0"),  # so that whoever comes needs a key
+        ("lens", "0.0.0.0", "127.0.0.1"),
+    ]

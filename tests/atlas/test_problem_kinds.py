@@ -87,10 +87,11 @@ def test_what_other_problems_are_asked_has_not_changed() -> None:
             prompts.follow_up(solve, "it is wrong", "repair", problem),
         ]
         digests.append(hashlib.sha256(json.dumps(asked).encode()).hexdigest())
-    # Of the prompts as they were before there were other kinds of problem.
+    # Of the prompts as they were when an example of a function came to be shown as a call; a change of
+    # what programs are asked for changes every figure measured with it.
     assert digests == [
         "11ecba15d2be8c2246f5e1a77d727809907a3c977db872082d4785847c977644",
-        "289499fb780b248b854834f0059b0421fa18e4ecc7e84494c8a86eb32bd3d60a",
+        "f929533a27d4762bfa5e96ffffe32c3f5cf9228ef0e52f66bc68b7ee26e41f6e",
     ]
 
 

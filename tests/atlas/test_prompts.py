@@ -101,7 +101,33 @@ def test_function_problems_show_the_starter_code_and_name_the_function() -> None
     assert "`double`" in text.split("# Your task")[1]
     assert "standard input" not in text
     bare = user("solve", FUNCTION.model_copy(update={"starter_code": "def double(n):\n"}))
-    assert "Define the function `double`" in bare
+    assert "the whole function `double`" in bare
+
+
+def test_an_example_of_a_function_is_shown_as_the_call_it_stands_for() -> None:
+    examples = (Example(input='[1, null]\n"a\\n"\n', output="true\n"), Example(input="not JSON", output="7"))
+    problem = FUNCTION.model_copy(update={"examples": examples})
+    for text in drawn_from(problem):
+        assert "double([1, None], 'a\\n') returns True" in text
+        assert "double(not JSON) returns 7" in text
+
+
+@pytest.mark.parametrize(
+    "statement", ["Double it. Example: double([4321]) returns 8642.", ">>> double([4321])\n8642"]
+)
+def test_an_example_that_the_statement_shows_as_a_call_is_printed_once(statement: str) -> None:
+    examples = (*FUNCTION.examples, Example(input="[5]", output="10"))
+    for text in drawn_from(FUNCTION.model_copy(update={"statement": statement, "examples": examples})):
+        assert text.count("4321") == 1
+        assert text.count("double([5]) returns 10") == 1
+
+
+def test_starter_code_that_the_statement_holds_is_printed_once() -> None:
+    code = 'def double(n):\n    """Twice n."""\n'
+    problem = FUNCTION.model_copy(update={"statement": f"Complete this.\n\n{code}", "starter_code": code})
+    for text in drawn_from(problem):
+        assert text.count("Twice n.") == 1
+        assert "Starter code" not in text
 
 
 def test_the_statement_is_text_and_never_a_template_or_markup() -> None:

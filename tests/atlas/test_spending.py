@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from histories import SAMPLING, submission
+from histories import SAMPLING, USAGE, model_call, submission
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.contracts import Candidate, Execution, TestResult, Usage, Verdict
-from atlas.events import CandidateGenerated, ExecutionFinished
+from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished
 from atlas.pipeline import advance, decide
 from atlas.policy import Arm, Policy, Spending
-from atlas.spending import repair_is_better, value
+from atlas.spending import Tries, Try, repair_is_better, tries, value
 from atlas.state import TaskState
 
 ARM = Arm(right=1, wrong=3, tokens=100)
 arms = st.builds(Arm, right=st.floats(0.1, 50), wrong=st.floats(0.1, 50), tokens=st.floats(1, 1e4))
 
 
-def failed(*tokens: int) -> list[Candidate]:
-    return [
-        Candidate(id=f"x{i}", origin="sample", sampling=SAMPLING, usage=Usage(tokens_out=n))
-        for i, n in enumerate(tokens)
-    ]
+NONE = Tries((), ())
+
+
+def failed(*tokens: int) -> list[Try]:
+    return [Try(False, n) for n in tokens]
 
 
 def test_chance_over_cost() -> None:
@@ -40,9 +40,9 @@ def test_a_try_that_cost_the_average_and_failed_makes_an_arm_worth_less(arm: Arm
 
 @given(arms, arms)
 def test_the_better_arm_comes_next_and_a_tie_draws_a_sample(sample: Arm, repair: Arm) -> None:
-    better = repair_is_better(Spending(sample=sample, repair=repair), [], [])
+    better = repair_is_better(Spending(sample=sample, repair=repair), NONE)
     assert better == (value(repair, []) > value(sample, []))
-    assert not repair_is_better(Spending(sample=sample, repair=sample), [], [])
+    assert not repair_is_better(Spending(sample=sample, repair=sample), NONE)
 
 
 def generated(state: TaskState, command: str, name: str, tokens: int) -> TaskState:
@@ -85,3 +85,17 @@ def test_samples_come_first_without_a_rule_and_the_better_with_one() -> None:
     assert course(hopeless) == [*samples, *repairs, "select"], "what is left is still spent"
     even = Spending(sample=Arm(right=1, wrong=1, tokens=100), repair=Arm(right=2, wrong=1, tokens=200))
     assert course(even) == [*samples[:2], "repair:0", samples[2], *repairs[1:], "select"], "ties draw samples"
+
+
+def test_a_repair_costs_every_call_of_its_command_and_counts_where_nothing_came_of_it() -> None:
+    state = advance(TaskState(), [submission(Policy(name="p", k=1, repairs=2))]).state
+    state = generated(state, "generate:0", "c0", 100)
+    calls = [model_call("repair:0", name) for name in ("analysis", "code")]
+    state = advance(state, calls).state
+    assert tries(state).repairs == (), "not answered yet"
+    state = generated(state, "repair:0", "r0", 5)
+    state = advance(state, [model_call("repair:1", "analysis")]).state
+    state = advance(state, [CommandFailed(command="repair:1", reason="bad_output")]).state
+    done = tries(state)
+    assert done.samples == (Try(False, 100),)
+    assert done.repairs == (Try(False, 2 * USAGE.tokens_out), Try(False, USAGE.tokens_out))

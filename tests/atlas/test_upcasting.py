@@ -22,12 +22,14 @@ from atlas.errors import SchemaTooNew
 from atlas.events import Entry, ModelCallFinished, Pins, TaskDecided, TaskSubmitted
 from atlas.executor_fake import FakeExecutor
 from atlas.journal import Delivery, Journal
+from atlas.lens.table import Shelf
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import A
 from atlas.redis_client import connect
 from atlas.state import TaskState, fold
 from atlas.upcasting import SCHEMA_VERSION, UNVERSIONED, upcast_event
 from atlas.worker import Worker
+from services.lens.energy import Scorer
 from services.lens.worker import handler as lens
 from services.planner.worker import handler as planner
 from services.repair.worker import handler as repair
@@ -110,7 +112,7 @@ async def test_a_task_that_an_older_release_was_at_is_ended_by_this_one(journal:
     model = FakeModelServer(right)
     handlers = {
         "planner": planner(model, slots=2),
-        "lens": lens(model),
+        "lens": lens(model, Scorer(Shelf(()))),
         "sandbox": sandbox(FakeExecutor(doubling)),
         "repair": repair(model),
     }

@@ -37,6 +37,7 @@ def test_the_ablation_and_its_three_controls_are_listed_with_what_they_lack(
         "C",
         "D",
         "E",
+        "thinking-tiers",
         "resample",
         "div-sampling",
         "no-plan",

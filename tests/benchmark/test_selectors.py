@@ -127,8 +127,15 @@ def test_the_command_starts_a_lens_and_prints_one_object(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = write_pool(tmp_path / "p", CASES)
-    assert main([str(pool), "--json"]) == 0
+    picture = tmp_path / "selection.svg"
+    assert main([str(pool), "--json", "--plot", str(picture)]) == 0
+    drawn = picture.read_text()
+    assert drawn.startswith("<svg ")
+    for name in ("shortest", "majority", "full", "oracle", "confidence"):
+        assert name in drawn
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["n_tasks"] == 3
     assert result["selectors"]["full"]["accuracy"] == pytest.approx(2 / 3)
     assert main([str(tmp_path / "nothing")]) == 1
+    assert main([str(pool), "--plot", str(tmp_path / "nowhere" / "x.svg")]) == 1
+    assert "cannot be written: No such file" in capsys.readouterr().err

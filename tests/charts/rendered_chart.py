@@ -156,6 +156,11 @@ class Pod:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
     @property
+    def main_ones(self) -> list[Object]:
+        """All that run at once: without init containers."""
+        return cast("list[Object]", self.spec["containers"])
+
+    @property
     def main(self) -> Object:
         return cast("Object", self.spec["containers"][0])
 

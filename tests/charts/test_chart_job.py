@@ -7,13 +7,24 @@ import pytest
 from benchmark.k8s.job import (
     API_KEY_FIELD,
     EXECUTOR_MEMORY_MIB,
+    EXECUTOR_MILLI_CPU,
     JobSpec,
     job,
     job_name,
     runner_arguments,
     same_work,
 )
-from tests.charts.rendered_chart import NAMESPACE, Object, chart, environment, of_kind, pods, render
+from tests.charts.rendered_chart import (
+    NAMESPACE,
+    Object,
+    chart,
+    cpu_values,
+    environment,
+    merged,
+    of_kind,
+    pods,
+    render,
+)
 
 ARGUMENTS = ("--condition", "A", "--dataset", "/data/a 'b' \"c\" <d> & e.jsonl", "--limit", "8")
 
@@ -77,5 +88,19 @@ def test_its_executor_holds_no_key_and_none_of_the_runs() -> None:
     assert {mount["name"] for mount in executor["volumeMounts"]} == {"shared", "executor-tmp"}
 
 
-def test_executors_have_the_same_memory_for_each_program() -> None:
+def test_executors_have_the_same_memory_and_processor_time_for_each_program() -> None:
     assert chart().values["executor"]["memoryMiBPerJob"] == EXECUTOR_MEMORY_MIB
+    assert chart().values["executor"]["milliCpuPerJob"] == EXECUTOR_MILLI_CPU
+
+
+def test_a_machine_of_two_cores_has_room_for_all_pods_at_once() -> None:
+    made = pods(render(merged(cpu_values(), {"benchmark": {"enabled": True}})))
+    assert {"benchmark", "test", "llama-server"} <= set(made)
+    running = [container for pod in made.values() for container in pod.main_ones]
+    asked = [container["resources"]["requests"]["cpu"] for container in running]
+    k3s_itself = 200  # thousandths of a core: CoreDNS and the metrics server
+    assert sum(thousandths(cpu) for cpu in asked) <= 2000 - k3s_itself
+
+
+def thousandths(cpu: str) -> int:
+    return int(cpu.removesuffix("m")) if cpu.endswith("m") else 1000 * int(cpu)

@@ -404,3 +404,29 @@ async def test_no_budget_for_thinking_is_no_candidate() -> None:
     spent.state = spent.state.__class__(**{**vars(spent.state), "usage": Usage(tokens_out=63)})
     with pytest.raises(BudgetSpent):
         await generate(spent, FakeModelServer(str, tags=USUAL_TAGS), command(), 4)
+
+
+# ---------------------------------------------------------------- tiers
+
+
+async def drawn_at(tier: int, llama: ThinkingLlama) -> Candidate:
+    asked = Generate.model_validate(
+        {"id": "generate:0", "first": 0, "thinking_tokens": tier, "difficulty": 0.3}
+    )
+    async with client(llama) as server:
+        return (await generate(context(policy()), server, asked, 4))[0].candidate
+
+
+async def test_a_commands_tier_is_the_budget_and_the_candidate_says_so() -> None:
+    llama = ThinkingLlama(thinker(3000))
+    candidate = await drawn_at(2048, llama)
+    assert candidate.thinking == Thinking(tokens=2048, cut=True, tier=2048, difficulty=0.3)
+    assert [c["n_predict"] for c in llama.completions] == [2048, policy().max_tokens]
+
+
+async def test_of_tier_0_it_answers_at_once() -> None:
+    llama = ThinkingLlama(thinker(3000))
+    candidate = await drawn_at(0, llama)
+    assert candidate.thinking == Thinking(tokens=0, tier=0, difficulty=0.3)
+    assert candidate.code == PROGRAM
+    assert len(llama.completions) == 1

@@ -22,17 +22,26 @@ from atlas.contracts import (
     Verdict,
 )
 from atlas.errors import BadInput
-from atlas.events import CandidateGenerated, ExecutionFinished, Pins, TaskDecided, TaskSubmitted
+from atlas.events import (
+    CandidateGenerated,
+    CandidateScored,
+    ExecutionFinished,
+    Pins,
+    TaskDecided,
+    TaskSubmitted,
+)
+from atlas.lens.table import Shelf
 from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import advance
 from atlas.policy import Policy
 from atlas.state import TaskState
 from atlas.worker import direct
-from services.lens.energy import score
+from services.lens.energy import Scorer
 from services.lens.selection import select
 from services.lens.worker import handler
 
 NO_MODEL = FakeModelServer(lambda _: "")
+NO_WEIGHTS = Scorer(Shelf(()))
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
 NOT_SCORED = Unavailable(reason="not scored")
 SUBMITTED = TaskSubmitted(
@@ -170,22 +179,19 @@ def test_without_public_examples_the_evidence_says_so() -> None:
     assert (evidence.basis, evidence.public_total, evidence.survivors) == ("no_public_examples", 0, 0)
 
 
-def test_there_is_no_score_without_weights_and_it_says_why() -> None:
-    assert isinstance(scored := score("smol"), Unavailable)
-    assert "smol" in scored.reason
-
-
 async def test_commands_become_their_events() -> None:
     context = direct(SUBMITTED, Score(id="score:c0", candidate="c0"))
-    (event,) = await handler(NO_MODEL)(context)
-    assert (event.type, event.command) == ("CandidateScored", "score:c0")
+    (event,) = await handler(NO_MODEL, NO_WEIGHTS)(context)
+    assert isinstance(event, CandidateScored)
+    assert event.command == "score:c0"
+    assert event.energy == Unavailable(reason="no lens weights for model 'smol'")
     context = direct(SUBMITTED, Select(id="select"))
     context.state = state((candidate(0), 3))
-    (event,) = await handler(NO_MODEL)(context)
+    (event,) = await handler(NO_MODEL, NO_WEIGHTS)(context)
     assert isinstance(event, TaskDecided)
     assert (event.command, event.candidate) == ("select", "c0")
     with pytest.raises(TypeError, match="generate"):
-        await handler(NO_MODEL)(direct(SUBMITTED, Generate(id="generate:0", first=0)))
+        await handler(NO_MODEL, NO_WEIGHTS)(direct(SUBMITTED, Generate(id="generate:0", first=0)))
 
 
 def test_events_are_what_the_fold_takes() -> None:

@@ -8,10 +8,12 @@ from atlas.commands import SERVICE_OF
 from atlas.events import AnyEvent, TaskSubmitted
 from atlas.executor import Executor
 from atlas.journal import Journal
+from atlas.lens.table import Shelf
 from atlas.llama import ModelServer
 from atlas.pipeline import advance, decide
 from atlas.state import TaskState
 from atlas.worker import Context, Worker
+from services.lens.energy import Scorer
 from services.lens.worker import handler as lens
 from services.planner.worker import handler as planner
 from services.repair.worker import handler as repair
@@ -24,7 +26,7 @@ async def solve(
     """Carry out what the brain wants, one command after the other, until the task has ended."""
     handlers = {
         "planner": planner(server, slots=4),
-        "lens": lens(server),
+        "lens": lens(server, Scorer(Shelf(()))),
         "sandbox": sandbox(executor),
         "repair": repair(server),
     }

@@ -16,11 +16,13 @@ from atlas.config import Settings
 from atlas.executor import Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.journal import Journal
+from atlas.lens.table import Shelf
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.redis_client import connect
 from atlas.worker import Worker
 from services.gateway.app import create
+from services.lens.energy import Scorer
 from services.lens.worker import handler as lens
 from services.planner.worker import handler as planner
 from services.repair.worker import handler as repair
@@ -80,7 +82,7 @@ async def _serve(settings: Settings, model: FakeModelServer, workers: bool, read
         journal = Journal(redis)
         handlers = {
             "planner": planner(model, slots=2),
-            "lens": lens(model),
+            "lens": lens(model, Scorer(Shelf(()))),
             "sandbox": sandbox(FakeExecutor(doubling)),
             "repair": repair(model),
         }

@@ -10,10 +10,12 @@ from lens_states import CRASH, Drawn, state
 from atlas.commands import ReadStatement
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import StatementRead
+from atlas.lens.table import Shelf
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.state import TaskState
 from atlas.worker import Context
+from services.lens.energy import Scorer
 from services.lens.read_statement import read_statement, telling
 from services.lens.worker import handler
 
@@ -32,7 +34,8 @@ def shown_first(request: CompletionRequest) -> str:
 
 
 async def votes(script: Callable[[CompletionRequest], str], **policy: int) -> tuple[int, int]:
-    [event] = await handler(FakeModelServer(script))(Context("t", COMMAND, parted(**policy)))
+    handle = handler(FakeModelServer(script), Scorer(Shelf(())))
+    [event] = await handle(Context("t", COMMAND, parted(**policy)))
     assert isinstance(event, StatementRead)
     assert (event.command, event.between, event.input) == ("read", BETWEEN, "7 x")
     return event.votes

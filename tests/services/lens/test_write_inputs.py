@@ -12,10 +12,12 @@ from atlas.commands import WriteInputs
 from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage
 from atlas.errors import BadOutput, BudgetSpent
 from atlas.events import InputsWritten, Pins, TaskSubmitted
+from atlas.lens.table import Shelf
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import Policy
 from atlas.worker import Context, direct
+from services.lens.energy import Scorer
 from services.lens.worker import handler
 from services.lens.write_inputs import helper, write_inputs
 
@@ -60,7 +62,7 @@ def context(problem: Problem = STDIN, command: WriteInputs = ROUND_0, **policy: 
 
 async def test_inputs_and_both_programs_are_written() -> None:
     server = model(ANSWERS)
-    [event] = await handler(server)(context())
+    [event] = await handler(server, Scorer(Shelf(())))(context())
     assert isinstance(event, InputsWritten)
     assert (event.command, event.round) == ("write:0", 0)
     assert event.written.texts == ("2", "3"), "an example's input is not new"

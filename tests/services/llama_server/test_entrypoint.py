@@ -154,11 +154,21 @@ def test_the_image_runs_as_a_numbered_user_that_is_not_root() -> None:
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", users[-1])
 
 
-def test_the_image_is_built_in_stages_for_both_bases() -> None:
+def test_no_stage_is_named_by_an_argument_which_podman_of_debian_12_cannot_follow() -> None:
     stages = [words for word, words in instructions() if word == "FROM"]
-    names = {stage.split(" AS ")[1] for stage in stages if " AS " in stage}
-    assert names == {"tools-cpu", "tools-cuda", "runtime-cpu", "runtime-cuda", "build"}
-    assert [stage.split(" AS ")[0] for stage in stages[-2:]] == ["tools-${BASE}", "runtime-${BASE}"]
+    assert stages == ["${BUILD_IMAGE} AS build", "${RUNTIME_IMAGE}"]
+    defaults = dict(words.split("=") for word, words in instructions() if word == "ARG" and "=" in words)
+    assert defaults["BUILD_IMAGE"] == defaults["RUNTIME_IMAGE"] == "debian:12-slim"
+
+
+def test_a_finished_build_is_taken_if_it_is_mounted() -> None:
+    (build,) = [words for word, words in instructions() if word == "RUN" and "build.sh" in words]
+    finished, compiled = build.split("else")
+    assert "if [ -d /finished ]" in finished
+    assert "build.sh" not in finished
+    assert "--portable --output /out/bin" in compiled
+    for name in re.findall(r"/finished/([\w.-]+)", finished):
+        assert name in (FOLDER / "build.sh").read_text(), name
 
 
 def test_what_is_copied_from_the_checkout_is_there_and_not_ignored() -> None:

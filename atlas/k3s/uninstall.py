@@ -1,0 +1,150 @@
+"""Takes ATLAS away again, and only what is asked for: first the release, then data, then K3s."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from atlas import installed
+from atlas.errors import InfrastructureError
+from atlas.k3s import release
+from atlas.k3s.cluster import Cluster
+from atlas.k3s.facts import K3S, OURS, UNIT_FILE
+from atlas.k3s.machine import Machine
+from atlas.k3s.objects import HELM_CHART, POLL_S
+from atlas.k3s.state import read_state, write
+from atlas.k3s.steps import APPARMOR_FILE, SECCOMP_FILE
+
+GONE_S = 300.0
+K3S_DATA = "/var/lib/rancher/k3s"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes: the release always; `data`: claims with the journal, keys, models; `k3s`: K3s itself."""
+
+    data: bool = False
+    k3s: bool = False
+
+
+def says(removal: Removal, namespace: str, models_dir: Path, *, ours: bool) -> list[str]:
+    """Say what will go, and what stays."""
+    lines = [f"remove ATLAS's pods, Services and settings from namespace {namespace}"]
+    kept = f"the journal and the keys (namespace {namespace}), and the models in {models_dir}"
+    lines.append(f"{'remove' if removal.data else 'keep'} {kept}")
+    if removal.k3s:
+        lines.append(
+            "remove K3s, with everything that runs on it" if ours else "keep K3s: it was here before ATLAS"
+        )
+    return lines
+
+
+def remove(
+    machine: Machine,
+    cluster: Cluster | None,
+    removal: Removal,
+    *,
+    namespace: str,
+    models_dir: Path,
+    run_dir: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Remove it; what is gone already is no trouble. `cluster` None: there is none that answers.
+
+    Raises:
+        InfrastructureError: something does not go; says what shows more.
+    """
+    done = read_state(machine)
+    if cluster is not None:
+        _release(cluster, namespace, tell)
+        if removal.data:
+            tell(f"namespace {namespace}")
+            cluster.delete(f"/api/v1/namespaces/{namespace}")
+    if removal.data:
+        tell(str(models_dir))
+        shutil.rmtree(machine.at(str(models_dir)), ignore_errors=True)
+        done.pop("model", None)
+    installed.forget(run_dir)
+    for path in (SECCOMP_FILE, APPARMOR_FILE):
+        if machine.exists(path):
+            if path == APPARMOR_FILE and machine.which("apparmor_parser"):
+                machine.do("apparmor_parser", "-R", str(machine.at(path)))
+            machine.at(path).unlink()
+    kept = {step: each for step, each in done.items() if step in ("k3s", "images", "model")}
+    if removal.k3s and OURS in machine.text(UNIT_FILE):
+        _k3s(machine, tell, data=removal.data)
+        kept = {step: each for step, each in kept.items() if step == "model"}
+    if machine.exists("/var/lib/atlas"):
+        write(machine, kept)
+
+
+def _release(cluster: Cluster, namespace: str, tell: Callable[[str], None]) -> None:
+    """Delete the objects, but for what is marked to be kept: Secrets, and claims."""
+    if cluster.has_helm_charts():
+        tell("the HelmChart object; its controller removes the rest")
+        cluster.delete(HELM_CHART)
+    else:
+        for path in PLAIN:
+            base = f"{path[0]}/namespaces/{namespace}/{path[1]}"
+            for each in cluster.items(base, labelSelector="app.kubernetes.io/name=atlas"):
+                tell(f"{path[1]}/{each['metadata']['name']}")
+                cluster.delete(f"{base}/{each['metadata']['name']}")
+    deadline = time.monotonic() + GONE_S
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    while left := cluster.items(pods, labelSelector="app.kubernetes.io/name=atlas"):
+        if time.monotonic() > deadline:
+            names = ", ".join(each["metadata"]["name"] for each in left)
+            raise InfrastructureError(
+                f"not gone after {GONE_S:.0f} s: {names}; see: kubectl -n {namespace} describe pods"
+            )
+        time.sleep(POLL_S)
+
+
+PLAIN = (
+    ("/apis/apps/v1", "deployments"),
+    ("/apis/apps/v1", "statefulsets"),
+    ("/apis/batch/v1", "jobs"),
+    ("/api/v1", "services"),
+    ("/api/v1", "configmaps"),
+    ("/api/v1", "serviceaccounts"),
+    ("/apis/networking.k8s.io/v1", "networkpolicies"),
+)
+
+
+def _k3s(machine: Machine, tell: Callable[[str], None], *, data: bool) -> None:
+    tell("K3s")
+    machine.do("systemctl", "disable", "--now", "k3s")
+    for process in _of_k3s():
+        process.kill()
+    for path in (UNIT_FILE, release.CONFIG_FILE, K3S):
+        machine.at(path).unlink(missing_ok=True)
+    machine.do("systemctl", "daemon-reload")
+    for mount in _mounts(machine):
+        machine.do("umount", "-l", mount)
+    if data:
+        shutil.rmtree(machine.at(K3S_DATA), ignore_errors=True)
+    tell("networks of its pods (cni0, flannel.1) go with the next boot")
+
+
+def _of_k3s() -> list[psutil.Process]:
+    """Return the pods' processes: those that outlive the service, with what they started."""
+    shims = [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if (words := each.info["cmdline"] or [""])[0].startswith(f"{K3S_DATA}/data/")
+        and "containerd-shim" in words[0]
+    ]
+    return [each for shim in shims for each in (*shim.children(recursive=True), shim)]
+
+
+def _mounts(machine: Machine) -> list[str]:
+    """Return what is mounted for pods, the innermost first."""
+    lines = machine.text("/proc/self/mounts").splitlines()
+    points = [line.split()[1] for line in lines if len(line.split()) > 1]
+    ours = ("/run/k3s", "/var/lib/kubelet/pods", f"{K3S_DATA}/agent", "/run/netns/cni-")
+    return sorted((each for each in points if each.startswith(ours)), reverse=True)

@@ -1,0 +1,48 @@
+"""Which weights a task gets: by the sha256 of the GGUF that is served, and what its server can give."""
+
+from __future__ import annotations
+
+from atlas.catalogue import CATALOGUE
+from atlas.config import Settings
+from atlas.lens.feature_set import FeatureKind
+from atlas.lens.table import choose, directories, find
+from atlas.llama import ModelServer
+from atlas.models import models_dir_of, sha256_of
+
+
+def model_sha256(alias: str, settings: Settings) -> str | None:
+    """Return the sha256 of the GGUF that a server serves under this name; None where nothing here tells.
+
+    A name of the catalogue stands for its pinned file. Any other is that of MODEL_PATH, where it is on this
+    machine.
+    """
+    if alias in CATALOGUE:
+        return CATALOGUE[alias].sha256
+    path = settings.model_path
+    if path is not None and path.stem == alias and path.is_file():
+        return sha256_of(path, models_dir_of(settings))
+    return None
+
+
+async def weights_for(server: ModelServer, settings: Settings) -> str | None:
+    """Return the name of the weights that a task submitted now is scored with, or None.
+
+    `span` where the server gives span embeddings of their width, else `surface`. `reprefill` is never chosen:
+    reading every candidate once more costs what drawing them costs.
+
+    Raises:
+        ModelServerError: the server cannot be asked.
+    """
+    files, _ = find(directories(settings.data_dir))
+    if not files:
+        return None
+    facts = await server.facts()
+    sha256 = model_sha256(facts.model, settings)
+    if sha256 is None:
+        return None
+    span = choose(files, sha256, ("span",)) if facts.span_n_embd is not None else None
+    if span is not None and span.identity.features.width == facts.span_n_embd:
+        return span.name
+    surface: FeatureKind = "surface"
+    found = choose(files, sha256, (surface,))
+    return found.name if found else None

@@ -1,0 +1,221 @@
+"""Candidates as numbers: features from pools' journals and samples, labels from their grades.
+
+Labels are known here and nowhere in the solving stack. A candidate without a program is left out: no task
+asks for its score, and that it is wrong is no merit to have found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atlas.catalogue import CATALOGUE
+from atlas.contracts import Candidate
+from atlas.errors import BadInput
+from atlas.events import TaskSubmitted
+from atlas.lens.energy import WeightsIdentity
+from atlas.lens.feature_set import FeatureSet
+from atlas.lens.surface import surface_of
+from atlas.lens.vectors import Drawing, drawings, feature_set_of, vector_of
+from atlas.span_embedding import SpanEmbedding
+from atlas.state import TaskState, fold
+from benchmark.pack_pool import samples_of
+from benchmark.recorded.completions import SEEDS, Call, CompletionStore
+from benchmark.recorded.pool import COMPLETIONS
+from benchmark.recorded.recording import read_recording
+from benchmark.selection.pools import PooledTask, load_pools
+
+Stage = Literal["drawn", "judged"]
+TrainedKind = Literal["span", "surface"]
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Candidates: `x` by stage, each (n, d); all else (n). `task` numbers the names in `tasks`.
+
+    `chars` of the program, mean `logprob` (-inf where unknown), share of public examples `passed` (0 where it
+    was not run). `prompts`: by task the prompt's last state, for spans, and `prompt_chars` its length;
+    `first`: whether the task's first candidate is right.
+    """
+
+    features: FeatureSet
+    x: Mapping[Stage, Matrix]
+    right: npt.NDArray[np.bool_]
+    task: Ints
+    tasks: tuple[str, ...]
+    chars: Floats
+    logprob: Floats
+    passed: Floats
+    prompts: Matrix | None = None
+    prompt_chars: Floats | None = None
+    first: npt.NDArray[np.bool_] | None = None
+
+    def of_tasks(self, numbers: Iterable[int]) -> npt.NDArray[np.bool_]:
+        """Return which rows are of these tasks, shape (n,)."""
+        return np.isin(self.task, list(numbers))
+
+    @property
+    def mixed(self) -> list[int]:
+        """Numbers of the tasks that have right candidates and wrong ones."""
+        return [t for t in range(len(self.tasks)) if 0 < self.right[self.task == t].mean() < 1]
+
+
+def read_rows(paths: Sequence[Path], kind: TrainedKind, parts: Sequence[str]) -> Rows:
+    """Read pools into rows.
+
+    Args:
+        paths: directories of graded pools, all of one model.
+        kind: of the features.
+        parts: of a span.
+
+    Raises:
+        BadInput: no pool, one that is not graded, a sample without its span, or candidates of several sets.
+        InfrastructureError: a file cannot be read.
+    """
+    found = _Collected()
+    for path in paths:
+        with ExitStack() as held:
+            samples = samples_of(path)
+            store = CompletionStore(samples / COMPLETIONS) if (samples / COMPLETIONS).is_file() else None
+            if store is not None:
+                held.callback(store.close)
+            for task in load_pools([path]):
+                _read_task(found, task, kind, parts, _Spans(path, store))
+    if not found.right:
+        raise BadInput("these pools hold no candidate with a program")
+    return found.rows()
+
+
+def identity_of(paths: Sequence[Path], features: FeatureSet) -> WeightsIdentity:
+    """Return what weights trained on these pools are for.
+
+    Raises:
+        BadInput: the pools are of several models, or nothing tells the sha256 of its file.
+    """
+    known: set[tuple[str, str]] = set()
+    for path in paths:
+        recording = read_recording(samples_of(path))
+        names = {task.model for task in load_pools([path])} if recording is None else {recording.model}
+        for name in names:
+            pinned = CATALOGUE[name].sha256 if name in CATALOGUE else None
+            known.add((name, (recording.model_sha256 if recording else "") or pinned or ""))
+    if len(known) != 1:
+        raise BadInput(f"weights are for one model; these pools are of {sorted(name for name, _ in known)}")
+    ((model, sha256),) = known
+    if not sha256:
+        raise BadInput(
+            f"nothing tells the sha256 of '{model}': record the pool with benchmark.deep_pool on a stack of "
+            "its own (without --target), which notes it"
+        )
+    return WeightsIdentity(model=model, model_sha256=sha256, features=features)
+
+
+class _Spans:
+    """Finds the span embedding of a drawing: in the journal, or among the pool's samples."""
+
+    def __init__(self, pool: Path, store: CompletionStore | None) -> None:
+        self._pool, self._store = pool, store
+
+    def of(self, task: PooledTask, candidate: Candidate, drawing: Drawing | None) -> SpanEmbedding:
+        span = drawing.choice.span if drawing else None
+        if span is None and drawing is not None and self._store is not None:
+            made = drawing.call
+            call = Call(
+                model=task.model,
+                prompt=made.prompt,
+                sampling=made.sampling,
+                n=len(made.choices),
+                stop=None,
+                schema_sha256=made.schema_sha256,
+                embedding=True,
+            )
+            found = self._store.find(call, (made.sampling.seed + drawing.place) % SEEDS)
+            # The same text: a store may hold several drawings of one seed.
+            if found is not None and found.choice.text == drawing.choice.text:
+                span = found.choice.span
+        if span is None:
+            raise BadInput(
+                f"{self._pool}: {candidate.id} of task '{task.task}' has no span embedding: record the pool "
+                "with the patched llama-server (LLAMA_SERVER=), or train the 'surface' set"
+            )
+        return span
+
+
+def _read_task(
+    found: _Collected, task: PooledTask, kind: TrainedKind, parts: Sequence[str], spans: _Spans
+) -> None:
+    made = drawings(entry.event for entry in task.entries)
+    state = fold(TaskState(), task.entries)
+    number = found.number(task.task)
+    for candidate in task.candidates:
+        if candidate.code is None:
+            continue
+        if kind == "span":
+            span = spans.of(task, candidate, made.get(candidate.id))
+            found.sets.add(feature_set_of(span, parts))
+            found.x["drawn"].append(vector_of(span, parts).values)
+            if number not in found.prompts:
+                submitted = task.entries[0].event
+                chars = len(submitted.problem.statement) if isinstance(submitted, TaskSubmitted) else 0
+                first = task.right[task.candidates[0].id]
+                found.prompts[number] = (span.vector("prompt_last"), float(chars), first)
+        else:
+            for stage in ("drawn", "judged"):
+                surface = surface_of(state, candidate, judged=stage == "judged")
+                found.sets.add(feature_set_of(surface))
+                found.x[stage].append(vector_of(surface).values)
+        found.right.append(task.right[candidate.id])
+        found.task.append(number)
+        found.chars.append(float(len(candidate.code)))
+        found.logprob.append(candidate.logprob.mean if candidate.logprob else float("-inf"))
+        found.passed.append(task.passed.get(candidate.id, 0.0))
+
+
+class _Collected:
+    """Rows as they come."""
+
+    def __init__(self) -> None:
+        self.sets: set[FeatureSet] = set()
+        self.x: dict[Stage, list[Matrix]] = {"drawn": [], "judged": []}
+        self.right: list[bool] = []
+        self.task: list[int] = []
+        self.chars: list[float] = []
+        self.logprob: list[float] = []
+        self.passed: list[float] = []
+        self.prompts: dict[int, tuple[Matrix, float, bool]] = {}
+        self._numbers: dict[str, int] = {}
+
+    def number(self, task: str) -> int:
+        return self._numbers.setdefault(task, len(self._numbers))
+
+    def rows(self) -> Rows:
+        if len(self.sets) != 1:
+            raise BadInput(f"vectors of different sets: {', '.join(sorted(s.name for s in self.sets))}")
+        (features,) = self.sets
+        # A task none of whose candidates holds a program has a number and no row: it is left out.
+        kept = sorted(set(self.task))
+        renumbered = {old: new for new, old in enumerate(kept)}
+        names = list(self._numbers)
+        prompts = [self.prompts[old] for old in kept if old in self.prompts]
+        return Rows(
+            features=features,
+            x={stage: np.stack(rows) for stage, rows in self.x.items() if rows},
+            right=np.asarray(self.right, dtype=bool),
+            task=np.asarray([renumbered[t] for t in self.task]),
+            tasks=tuple(names[old] for old in kept),
+            chars=np.asarray(self.chars),
+            logprob=np.asarray(self.logprob),
+            passed=np.asarray(self.passed),
+            prompts=np.stack([p for p, _, _ in prompts]) if prompts else None,
+            prompt_chars=np.asarray([c for _, c, _ in prompts]) if prompts else None,
+            first=np.asarray([f for _, _, f in prompts]) if prompts else None,
+        )

@@ -1,0 +1,180 @@
+"""What is asked of the release that runs, each by a function that says what it found or raises."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+from atlas.api import SubmitRequest, TaskView
+from atlas.client import Gateway
+from atlas.contracts import Problem
+from atlas.errors import StartupError
+from tests.charts.rendered_chart import CHART, merged
+from tests.cluster.api import Api
+from tests.cluster.release import ADDRESSES, NAMESPACE, RELEASE, Release, render, state
+from tests.cluster.scratch import Scratch
+
+TASK_S = 900
+POD_S = 1200
+JOB_S = 1800
+POLL_S = 2.0
+GATEWAY = f"http://{ADDRESSES['gateway']}:8400"
+# What is killed while a task needs it, one after the other.
+KILLED = ("planner", "llama-server", "redis")
+# The level that a pod with the runtime's own seccomp profile allows (docs/SANDBOX.md).
+LEVEL = "pod"
+BENCHMARK = {
+    "benchmark": {
+        "enabled": True,
+        "runId": "cluster-test",
+        "jobs": 1,
+        "arguments": ["--condition", "A", "--limit", "1"],
+    }
+}
+
+
+def level(release: Release, scratch: Scratch) -> None:
+    """The executor's pod isolates as its documentation says."""
+    told = httpx.get(f"http://{ADDRESSES['executor']}:8500/v1/environment", timeout=30).json()
+    why = told["why_not_stronger"]
+    scratch.say(f"sandbox level in the executor's pod: {told['isolation']} ({why})")
+    _expect(told["isolation"] == LEVEL, f"the level is {told['isolation']}, not {LEVEL}")
+
+
+def refused_without_key(release: Release, scratch: Scratch) -> None:
+    """The gateway lets nobody in without the Secret's key."""
+    code = httpx.get(f"{GATEWAY}/v1/tasks", timeout=30).status_code
+    _expect(code == 401, f"without a key the gateway answers {code}, not 401")
+    scratch.say("without the key of the Secret the gateway answers 401")
+
+
+def one_task(release: Release, scratch: Scratch) -> None:
+    """A task through the gateway ends with one program."""
+    view = asyncio.run(_solve(release, "one-task", None))
+    scratch.say(_told(view))
+
+
+def helm_test(release: Release, scratch: Scratch) -> None:
+    """The pod of `helm test` ends with exit code 0."""
+    (pod,) = release.tests
+    release.api.apply(pod, NAMESPACE)
+    name = pod["metadata"]["name"]
+    phase = _wait(
+        release.api,
+        POD_S,
+        lambda: str(release.api.get("v1", "Pod", name, NAMESPACE)["status"].get("phase")),
+        ("Succeeded", "Failed"),
+    )
+    log = release.api.log(NAMESPACE, name, "solve", lines=12)
+    scratch.say(f"the pod of helm test: {phase}; its log ends:\n{log}")
+    _expect(phase == "Succeeded", f"the pod of helm test: {phase}")
+
+
+def benchmark_job(release: Release, scratch: Scratch) -> None:
+    """The benchmark's Job measures one task and succeeds."""
+    made, _ = render(merged(release.values, BENCHMARK))
+    (job,) = [each for each in made if each["kind"] == "Job"]
+    release.api.apply(job, NAMESPACE)
+    name = job["metadata"]["name"]
+
+    def ended() -> str:
+        status = release.api.get("batch/v1", "Job", name, NAMESPACE).get("status", {})
+        return "succeeded" if status.get("succeeded") else "failed" if status.get("failed") else "active"
+
+    how = _wait(release.api, JOB_S, ended, ("succeeded", "failed"))
+    (pod,) = [
+        each["metadata"]["name"]
+        for each in release.api.pods(NAMESPACE, "benchmark")
+        if each["metadata"]["labels"].get("job-name") == name
+    ]
+    log = release.api.log(NAMESPACE, pod, "runner", lines=400)
+    results = [line for line in log.splitlines() if line.startswith("{")]
+    _expect(how == "succeeded" and bool(results), f"the Job {how}; its log:\n{log}")
+    result = json.loads(results[-1])
+    shown = {word: result[word] for word in ("tasks", "passed", "errors") if word in result}
+    scratch.say(f"the benchmark's Job {how}: {shown or results[-1][:400]}")
+
+
+def kills(release: Release, scratch: Scratch) -> None:
+    """A pod that is deleted by force while a task needs it is replaced, and the task ends with a program."""
+    for component in KILLED:
+        view = asyncio.run(_solve(release, f"kill-{component}", component))
+        scratch.say(f"{component}'s pod deleted by force during the task: {_told(view)}")
+
+
+ALL: dict[str, Callable[[Release, Scratch], None]] = {
+    "level": level,
+    "key": refused_without_key,
+    "task": one_task,
+    "helm-test": helm_test,
+    "kills": kills,
+    "benchmark": benchmark_job,
+}
+
+
+async def _solve(release: Release, key: str, killed: str | None) -> TaskView:
+    """Have the problem of `helm test` solved; delete a component's pod once the model has answered first."""
+    problem = Problem.model_validate_json((CHART / "files" / "problem.json").read_text(encoding="utf-8"))
+    request = SubmitRequest(problem=problem, policy="full", deadline_s=TASK_S)
+    async with Gateway(GATEWAY, api_key=_api_key(release.api), patience_s=300) as gateway:
+        view, _ = await gateway.submit(request, f"{key}-{time.time_ns()}")
+        if killed is not None:
+            await _begun(gateway)
+            await _kill(release.api, killed)
+        view = await asyncio.wait_for(gateway.wait(view.id), TASK_S + 300)
+    _expect(
+        view.status == "decided", f"the task {view.id} is {view.status}: {view.error}\n{state(release.api)}"
+    )
+    return view
+
+
+async def _begun(gateway: Gateway) -> None:
+    """Wait until the model is at work on the task: its first command is plans, the longest there is."""
+    async for _ in _ticks():
+        if any(queue.service == "planner" and queue.running for queue in (await gateway.status()).queues):
+            return
+
+
+async def _ticks() -> AsyncIterator[None]:
+    end = time.monotonic() + TASK_S
+    while time.monotonic() < end:
+        yield
+        await asyncio.sleep(0.2)
+    raise StartupError("no planner has taken the task up")
+
+
+async def _kill(api: Api, component: str) -> None:
+    (pod,) = await asyncio.to_thread(api.pods, NAMESPACE, component)
+    await asyncio.to_thread(api.kill_pod, NAMESPACE, pod["metadata"]["name"])
+
+
+def _api_key(api: Api) -> str:
+    secret = api.get("v1", "Secret", f"{RELEASE}-api-key", NAMESPACE)
+    return base64.b64decode(secret["data"]["api-key"]).decode()
+
+
+def _told(view: TaskView) -> str:
+    basis = view.evidence.basis if view.evidence is not None else "none"
+    return (
+        f"{view.status} after {view.seconds:.0f} s, {view.events} events, {view.usage.tokens_out} tokens, "
+        f"evidence {basis}"
+    )
+
+
+def _wait(api: Api, seconds: float, now: Callable[[], str], ends: tuple[str, ...]) -> str:
+    began = time.monotonic()
+    while (how := now()) not in ends:
+        if time.monotonic() - began > seconds:
+            raise StartupError(f"{how} after {seconds:.0f} s\n{state(api)}")
+        time.sleep(POLL_S)
+    return how
+
+
+def _expect(so: bool, otherwise: str) -> None:
+    if not so:
+        raise StartupError(otherwise)

@@ -1,0 +1,188 @@
+"""The images of the chart, built by podman on a base that mmdebstrap makes: no registry is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atlas.errors import StartupError
+from tests.cluster.scratch import REPO, Scratch, key_of
+
+BASE = "localhost/debian:12-slim"
+SUITE = "bookworm"
+VERSION = "0.1.0"  # Chart.yaml's appVersion, which is the default tag
+PAUSE = "localhost/pause:1"
+HERE = Path(__file__).parent
+FOLDER = Path("deploy/images")
+LLAMA = Path("services/llama-server")
+Volume = tuple[str, str]  # path here, path there
+CERTIFICATES = "/run/build/ca.crt"
+PROGRAMS = {"podman": "podman", "mmdebstrap": "mmdebstrap", "gcc": "gcc libc6-dev"}
+
+# What goes into each, besides its Containerfile.
+SOURCES = {
+    "atlas": ["atlas", "benchmark", "services", "constraints.txt", "pyproject.toml", "deploy/images"],
+    "atlas-executor": ["atlas", "services/sandbox", "constraints.txt", "deploy/images"],
+    "atlas-llama-server": ["atlas", "services/llama-server", "constraints.txt"],
+    "redis": ["tests/cluster/redis.Containerfile"],
+    "pause": ["tests/cluster/pause.c"],
+}
+
+
+class Images:
+    """Builds images into a storage of its own, below the scratch directory."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._podman = [
+            "podman",
+            f"--root={scratch.directory('podman', 'root')}",
+            f"--runroot={scratch.directory('podman', 'run')}",
+            "--events-backend=file",
+        ]
+
+    def base(self) -> None:
+        """Make a Debian root with the machine's own apt sources, and import it as the base image.
+
+        Raises:
+            StartupError: from `Scratch.run`.
+        """
+        root = self._scratch.path("images", "base.tar")
+        sources = apt_sources()
+        self._scratch.run(["mmdebstrap", "--variant=minbase", SUITE, root, *sources], name="base")
+        self._scratch.run([*self._podman, "import", root, BASE], name="base")
+        root.unlink()
+
+    def build(self, llama_server: Path | None) -> dict[str, Path]:
+        """Build what has changed and return the archives, by name.
+
+        `llama_server` is the directory of a finished build of llama-server; without it, it is compiled in the
+        image, which takes ten minutes of two cores.
+
+        Raises:
+            StartupError: an image could not be built.
+        """
+        python = {"BASE_IMAGE": BASE}
+        self._one("atlas", f"localhost/atlas:{VERSION}", FOLDER / "atlas.Containerfile", python)
+        self._one(
+            "atlas-executor", f"localhost/atlas-executor:{VERSION}", FOLDER / "executor.Containerfile", python
+        )
+        self._one(
+            "atlas-llama-server",
+            f"localhost/atlas-llama-server:{VERSION}-cpu",
+            LLAMA / "Containerfile",
+            {"BUILD_IMAGE": BASE, "RUNTIME_IMAGE": BASE},
+            [] if llama_server is None else [(str(llama_server.resolve()), "/finished")],
+        )
+        self._one("redis", "localhost/redis:7", Path("tests/cluster/redis.Containerfile"), python)
+        self._scratch.once("image pause", key_of([HERE / "pause.c"]), self._pause)
+        return {name: self._archive(name) for name in SOURCES}
+
+    def size_mb(self, image: str) -> float:
+        """Return an image's size, uncompressed, in 10^6 bytes."""
+        command = [*self._podman, "image", "inspect", image]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return float(json.loads(told)[0]["Size"]) / 1e6
+
+    def _one(
+        self,
+        name: str,
+        tag: str,
+        containerfile: Path,
+        arguments: dict[str, str],
+        volumes: Sequence[Volume] = (),
+    ) -> None:
+        def make() -> None:
+            ignore = REPO / f"{containerfile}.dockerignore"
+            self._scratch.run(
+                [
+                    *self._podman,
+                    "build",
+                    "--isolation=chroot",
+                    "--network=host",
+                    "--layers",
+                    f"--file={REPO / containerfile}",
+                    f"--tag={tag}",
+                    *([f"--ignorefile={ignore}"] if ignore.exists() else []),
+                    *(f"--build-arg={word}={value}" for word, value in arguments.items()),
+                    *(
+                        f"--volume={source}:{target}:ro"
+                        for source, target in (*pip_volumes(self._scratch), *volumes)
+                    ),
+                    REPO,
+                ],
+                name=f"image-{name}",
+            )
+            self._save(name, tag)
+            self._scratch.say(f"{tag}: {self.size_mb(tag):.0f} MB")
+
+        paths = [REPO / containerfile, *(REPO / source for source in SOURCES[name])]
+        self._scratch.once(
+            f"image {name}", key_of(paths, json.dumps(arguments), *(source for source, _ in volumes)), make
+        )
+
+    def _pause(self) -> None:
+        context = self._scratch.directory("images", "pause")
+        self._scratch.run(
+            ["gcc", "-Os", "-static", "-s", "-o", context / "pause", HERE / "pause.c"], name="image-pause"
+        )
+        (context / "Containerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
+        self._scratch.run([*self._podman, "build", f"--tag={PAUSE}", context], name="image-pause")
+        self._save("pause", PAUSE)
+
+    def _save(self, name: str, tag: str) -> None:
+        archive = self._archive(name)
+        archive.unlink(missing_ok=True)
+        self._scratch.run(
+            [*self._podman, "save", "--format=docker-archive", f"--output={archive}", tag],
+            name=f"image-{name}",
+        )
+
+    def _archive(self, name: str) -> Path:
+        return self._scratch.path("images", f"{name}.tar")
+
+
+def apt_sources() -> list[Path]:
+    """Return the files that say where this machine's own packages are from.
+
+    Raises:
+        StartupError: it has none, so it is no Debian.
+    """
+    folder = Path("/etc/apt")
+    found = [folder / "sources.list", folder / "sources.list.d" / "debian.sources"]
+    found = [path for path in found if path.exists() and path.stat().st_size]
+    if not found:
+        raise StartupError("neither /etc/apt/sources.list nor debian.sources is there: this needs a Debian")
+    return found
+
+
+def pip_volumes(scratch: Scratch) -> list[Volume]:
+    """Return what of pip's configuration a build must see, as (path here, path there), and write it.
+
+    Settings of the machine, the user and the environment become /etc/pip.conf there. Directories they name
+    are mounted where they are; certificates elsewhere, since installing ca-certificates replaces those.
+    """
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    settings: dict[str, str] = {}
+    for line in told.splitlines():
+        word, _, value = line.partition("=")
+        settings[word.rpartition(".")[2]] = value.strip("'\"")
+    volumes = []
+    if "cert" in settings:
+        volumes.append((settings["cert"], CERTIFICATES))
+        settings["cert"] = CERTIFICATES
+    for value in settings.values():
+        paths = [Path(found) for found in re.findall(r"(?:file://|(?<!\S))(/[^\s:]+)", value)]
+        for path in paths:
+            if path.exists():
+                top = str(path.parent if path.name == "simple" else path)
+                volumes.append((top, top))
+    file = scratch.path("images", "pip.conf")
+    lines = [f"{word} = {value}\n" for word, value in sorted(settings.items())]
+    file.write_text("[global]\n" + "".join(lines), encoding="utf-8")
+    return [(str(file), "/etc/pip.conf"), *dict.fromkeys(volumes)]

@@ -1,0 +1,155 @@
+"""The chart on the cluster: its values here, its objects, and whether all of them run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atlas.errors import StartupError
+from tests.charts.rendered_chart import EVERYTHING, Object, cpu_values, merged, objects
+from tests.charts.rendered_chart import chart as atlas_chart
+from tests.cluster.api import Api
+from tests.cluster.binaries import VERSION
+from tests.cluster.scratch import Scratch
+
+NAMESPACE = "atlas"
+RELEASE = "atlas"
+# Where services are found: by addresses that are written down, since there is no DNS.
+ADDRESSES = {
+    "gateway": "10.96.8.1",
+    "executor": "10.96.8.2",
+    "llama-server": "10.96.8.3",
+    "redis": "10.96.8.4",
+}
+READY_S = 900.0
+POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was applied: objects that stay, and the pod of `helm test`, which is applied when it is wanted."""
+
+    api: Api
+    values: Object
+    kept: list[Object] = field(default_factory=list)
+    tests: list[Object] = field(default_factory=list)
+
+
+def values_of(models: Path, model: str) -> Object:
+    """Return the values of a CPU, with Debian's Redis, and without DNS."""
+    aliases = [
+        {"ip": address, "hostnames": [f"{RELEASE}-{name}"]} for name, address in sorted(ADDRESSES.items())
+    ]
+    return merged(
+        cpu_values(),
+        {
+            "kubeVersion": VERSION,
+            "hostAliases": aliases,
+            "settings": {"model": model},
+            "gateway": {"service": {"clusterIP": ADDRESSES["gateway"]}},
+            "executor": {"service": {"clusterIP": ADDRESSES["executor"]}},
+            "llamaServer": {
+                "service": {"clusterIP": ADDRESSES["llama-server"]},
+                "models": {"hostPath": str(models)},
+            },
+            "redis": {
+                "image": {"repository": "localhost/redis", "tag": "7"},
+                "server": "redis-server",
+                "client": "redis-cli",
+                "service": {"clusterIP": ADDRESSES["redis"]},
+            },
+        },
+    )
+
+
+def render(values: Object) -> tuple[list[Object], list[Object]]:
+    """Return what the chart makes: objects that stay, and those of `helm test`."""
+    made = objects(atlas_chart().render(values, name=RELEASE, namespace=NAMESPACE))
+    tests = [each for each in made if "helm.sh/hook" in (each["metadata"].get("annotations") or {})]
+    return [each for each in made if each not in tests], tests
+
+
+def install(api: Api, scratch: Scratch, values: Object) -> Release:
+    """Apply the chart's objects, with a volume for Redis.
+
+    Raises:
+        BadInput: the server refuses one.
+    """
+    kept, tests = render(values)
+    api.create_namespace(NAMESPACE)
+    data = scratch.directory("node", "redis-data")
+    data.chmod(0o777)  # a volume that fsGroup does not reach: hostPath
+    api.apply(_volume(data, values), namespace="")
+    for each in kept:
+        api.apply(each, NAMESPACE)
+    scratch.say(f"{len(kept)} objects of the chart accepted by the API server")
+    return Release(api, values, kept, tests)
+
+
+def try_everything(api: Api, scratch: Scratch) -> None:
+    """Have the server check, without making them, the objects of the default and of all possible values.
+
+    Raises:
+        BadInput: the server refuses one.
+    """
+    for name, values in (("default", {}), ("everything", EVERYTHING)):
+        kept, tests = render(merged(values, {"kubeVersion": VERSION}))
+        for each in (*kept, *tests):
+            # Another namespace, where none of it is; addresses are given once in a cluster.
+            if each["kind"] == "Service":
+                each["spec"].pop("clusterIP", None)
+            api.apply(each, "default", try_only=True)
+        scratch.say(f"{len(kept) + len(tests)} objects of the values {name} pass the API server's checks")
+
+
+def wait_until_ready(release: Release, scratch: Scratch) -> None:
+    """Wait until every Deployment and StatefulSet has all its pods ready.
+
+    Raises:
+        StartupError: some are not, in time; the message has what the cluster says of them.
+    """
+    began = time.monotonic()
+    owners = [each for each in release.kept if each["kind"] in ("Deployment", "StatefulSet")]
+    ready: set[str] = set()
+    while len(ready) < len(owners):
+        for each in owners:
+            name = each["metadata"]["name"]
+            if name in ready:
+                continue
+            now = release.api.get("apps/v1", each["kind"], name, NAMESPACE)
+            if now.get("status", {}).get("readyReplicas", 0) == now["spec"]["replicas"]:
+                ready.add(name)
+                scratch.say(f"{name}: ready after {time.monotonic() - began:.0f} s")
+        if time.monotonic() - began > READY_S:
+            missing = sorted({each["metadata"]["name"] for each in owners} - ready)
+            raise StartupError(f"not ready: {', '.join(missing)}\n{state(release.api)}")
+        time.sleep(POLL_S)
+
+
+def state(api: Api) -> str:
+    """Return every pod's state, what the cluster warns of, and the ends of the logs of what is not ready."""
+    lines = []
+    for pod in api.pods(NAMESPACE):
+        name = pod["metadata"]["name"]
+        status = pod.get("status", {})
+        lines.append(f"{name}: {status.get('phase')}")
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            if not container.get("ready"):
+                lines.append(f"  {container['name']}: {container.get('state')}")
+                lines.append(api.log(NAMESPACE, name, container["name"]))
+    return "\n".join([*lines, *api.events(NAMESPACE)])
+
+
+def _volume(data: Path, values: Object) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "redis-data"},
+        "spec": {
+            "capacity": {"storage": atlas_chart().values["redis"]["storage"]["size"]},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": str(data), "type": "Directory"},
+            "claimRef": {"namespace": NAMESPACE, "name": f"data-{RELEASE}-redis-0"},
+        },
+    }
