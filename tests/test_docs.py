@@ -26,13 +26,14 @@ DOCUMENTS = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 BLOCKS = {document: blocks(document) for document in DOCUMENTS}
-# What a cluster needs is installed by scripts with options of their own.
+# `atlas` is also the namespace that these are told.
+_OTHERS = ("kubectl ", "helm ")
 LINES = [
     line
     for found in BLOCKS.values()
     for block in found
-    if block.needs != "cluster"
     for line in block.text.splitlines()
+    if not line.startswith(_OTHERS)
 ]
 
 
@@ -112,10 +113,22 @@ def test_runner_options_exist(arguments: list[str]) -> None:
 
 
 def test_scripts_exist_and_can_run() -> None:
-    scripts = {line.split()[0] for line in LINES if line.startswith("./scripts/")}
-    assert {"./scripts/demo.sh", "./scripts/test.sh"} <= scripts
+    called = [line.removeprefix("sudo ").split() for line in LINES]
+    scripts = {words[0] for words in called if words and words[0].startswith("./scripts/")}
+    assert {"./scripts/demo.sh", "./scripts/test.sh", "./scripts/install.sh"} <= scripts
     for script in scripts:
         assert os.access(REPO / script, os.X_OK), script
+
+
+@pytest.mark.parametrize("name", ["install", "verify-install", "uninstall"])
+def test_options_of_the_installation_exist(name: str) -> None:
+    script = f"./scripts/{name}.sh"
+    calls = [line for line in LINES if line.removeprefix("sudo ").startswith(script)]
+    assert calls
+    options = {word for call in calls for word in shlex.split(call, comments=True) if word.startswith("-")}
+    told = (REPO / "docs" / "CLI.md").read_text()
+    section = told.partition(f"### atlas k3s {name.removesuffix('-install')}")[2].partition("\n### ")[0]
+    assert all(f"`{option}" in section or f"{option}," in section for option in options), options
 
 
 BODIES: dict[str, type[BaseModel]] = {"/v1/tasks": SubmitRequest, "/v1/chat/completions": ChatRequest}
