@@ -106,11 +106,11 @@ class ScriptedGateway:
         if new:
             endings = self.script.get(request.problem.title, [ended()])
             ending = endings[min(self.began.get(request.problem.title, 0), len(endings) - 1)]
-            assert isinstance(request.policy, Policy)
+            policy = request.policy if isinstance(request.policy, Policy) else POLICIES[str(request.policy)]
             usual = {
                 "id": task,
                 "status": "decided",
-                "policy": request.policy.name,
+                "policy": policy.name,
                 "model": self.model,
                 "priority": "p1",
                 "submitted_at": 1.0,
@@ -122,7 +122,7 @@ class ScriptedGateway:
             }
             submitted = TaskSubmitted(
                 problem=request.problem,
-                policy=request.policy,
+                policy=policy,
                 pins=Pins(pipeline="1", prompts_sha256="0" * 64, model=self.model),
                 deadline_s=60,
             )

@@ -15,6 +15,7 @@ from atlas.installed import InstalledStack
 from atlas.k3s import verify
 from atlas.k3s.cluster import Cluster
 from tests.support.kube_api import KubeApi, deployment, node, pod
+from tests.support.scripted_gateway import ScriptedGateway, ended
 
 COMPONENTS = ("gateway", "planner", "lens", "sandbox", "repair", "executor", "llama-server")
 TIMINGS = {"predicted_n": 32, "predicted_per_second": 61.25, "draft_n": 28, "draft_n_accepted": 27}
@@ -47,6 +48,46 @@ def api() -> KubeApi:
 def cluster(api: KubeApi) -> Iterator[Cluster]:
     with api.reached() as cluster:
         yield cluster
+
+
+EVIDENCE: dict[str, object] = {
+    "basis": "passed_public_examples",
+    "public_passed": 3,
+    "public_total": 3,
+    "candidates": 1,
+    "survivors": 1,
+}
+
+
+def tried(ending: dict[str, object]) -> tuple[Check, ScriptedGateway]:
+    """The finding of the task alone, and the gateway it was put to."""
+    gateway = ScriptedGateway({"": [ending], None: [ending]})  # type: ignore[dict-item]
+    with gateway.served() as url, KubeApi().reached() as cluster:
+        stack = InstalledStack(gateway_url=url, api_key="atlas_k", kubeconfig="/k", namespace="atlas")
+        (found,) = verify.task(verify.Place(cluster, stack, gpu=False))
+    return found, gateway
+
+
+def test_a_solved_task_passes_and_was_asked_for_with_the_key() -> None:
+    found, gateway = tried(ended("print(1)", evidence=EVIDENCE))
+    assert (found.state, "solved in 2.0 s, 10 tokens" in found.detail) == ("ok", True), found
+    (request, _, _) = next(iter(gateway.tasks.values()))
+    assert len(request.problem.examples) == 3
+    assert {headers.get("authorization") for _, _, headers in gateway.requests} == {"Bearer atlas_k"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "says"),
+    [
+        (ended("print(1)", evidence=EVIDENCE | {"public_passed": 2}), "its program fails examples"),
+        (ended(None, error="no executor"), "ended as failed: no executor"),
+    ],
+)
+def test_a_task_that_is_not_solved_fails(ending: dict[str, object], says: str) -> None:
+    found, gateway = tried(ending)
+    (task,) = gateway.tasks
+    assert (found.state, says in found.detail) == ("missing", True), found
+    assert f"atlas journal {task}" in found.mend
 
 
 def checked(cluster: Cluster, *, gpu: bool = True) -> tuple[bool, dict[str, Check]]:
