@@ -303,6 +303,8 @@ def _remove(group: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:  # EBUSY: its processes are still on their way out
+            if not group.exists():  # a read-only mount, as in a pod, says EROFS of what was never made
+                return
             if time.monotonic() > deadline:
                 log.warning("the cgroup %s stays: %s", group, error)
                 return

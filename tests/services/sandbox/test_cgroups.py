@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,27 @@ def rmdir_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.rmtree(self)
 
     monkeypatch.setattr(Path, "rmdir", rmdir)
+
+
+def test_what_could_not_be_made_on_a_read_only_mount_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a pod of version 1, where the tree is mounted read-only."""
+    proc, mounted = tmp_path / "proc", tmp_path / "memory"
+    mounted.mkdir()
+    proc.mkdir()
+    (proc / "cgroup").write_text("5:memory:/pod\n4:pids:/pod\n")
+    (proc / "mountinfo").write_text(f"30 24 0:26 /pod {mounted} ro - cgroup cgroup rw,memory,pids\n")
+
+    def refused(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    monkeypatch.setattr(Path, "rmdir", refused)
+    began = time.monotonic()
+    assert cgroups.find(proc, "atlas-sandbox-1") is None
+    assert time.monotonic() - began < cgroups._GONE_S
+    assert "stays" not in caplog.text
 
 
 def test_version_2_moves_its_own_processes_to_a_leaf_and_delegates(tmp_path: Path) -> None:
