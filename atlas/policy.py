@@ -6,7 +6,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from atlas.contracts import PERTURBATIONS
 from atlas.errors import NotFound
@@ -147,7 +147,9 @@ class Policy(BaseModel):
     refinement_seconds: float = Field(default=300, gt=0, le=86_400, description="of the model, in all")
     self_tests: int = Field(default=0, ge=0, le=32, description="tests of its own at most, for repair")
     brute_forces: int = Field(default=0, ge=0, le=8, description="slow programs asked for")
-    quorum: int = Field(default=2, ge=2, le=8, description="slow programs that agree on an output")
+    quorum: int = Field(
+        default=2, ge=2, le=8, validate_default=True, description="slow programs that agree on an output"
+    )
     spending: Spending | None = Field(default=None, description="priors of samples and repairs")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
@@ -185,6 +187,7 @@ class Policy(BaseModel):
             raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
         return value
 
+<<<<<<< HEAD
     @field_validator("thinking_tiers")
     @classmethod
     def _ascend(cls, tiers: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
@@ -199,8 +202,14 @@ class Policy(BaseModel):
     @model_validator(mode="after")
     def _can_agree(self) -> Policy:
         if self.self_tests and self.brute_forces < self.quorum:
+=======
+    @field_validator("quorum")
+    @classmethod
+    def _can_agree(cls, quorum: int, info: ValidationInfo) -> int:
+        if info.data.get("self_tests") and info.data.get("brute_forces", quorum) < quorum:
+>>>>>>> wt-adapt2
             raise ValueError("'self_tests' need at least 'quorum' 'brute_forces': a quorum makes an output")
-        return self
+        return quorum
 
     @property
     def generated_inputs(self) -> int:
