@@ -96,7 +96,11 @@ def benchmark_job(release: Release, scratch: Scratch) -> None:
     results = [line for line in log.splitlines() if line.startswith("{")]
     _expect(how == "succeeded" and bool(results), f"the Job {how}; its log:\n{log}")
     result = json.loads(results[-1])
-    shown = {word: result[word] for word in ("tasks", "passed", "errors") if word in result}
+    shown = {
+        word: result[word]
+        for word in ("dataset", "condition", "n", "passed", "errors", "seconds")
+        if word in result
+    }
     scratch.say(f"the benchmark's Job {how}: {shown or results[-1][:400]}")
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
+from atlas.errors import StartupError
 from tests.cluster.api import Api
 from tests.cluster.binaries import binary
 from tests.cluster.images import PAUSE
@@ -160,12 +163,13 @@ class Node:
     def _worker(self, archives: Mapping[str, Path]) -> None:
         path, start = self._path, self._processes.start
         socket = path("containerd.sock")
-        start("containerd", ["containerd", "--config", self._containerd()])
-        self._processes.wait("containerd", 60, socket.exists)
-        for archive in archives.values():
-            self._scratch.run(
-                ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive],
-                name="ctr",
+        self._start_containerd(socket)
+        for name, archive in archives.items():
+            about = archive.stat()
+            self._scratch.once(
+                f"import {name}",
+                f"{about.st_size} {about.st_mtime_ns}",
+                partial(self._ctr, "images", "import", str(archive)),
             )
         start(
             "kubelet",
@@ -196,6 +200,25 @@ class Node:
                 "--conntrack-tcp-timeout-close-wait=0s",
             ],
         )
+
+    def _start_containerd(self, socket: Path) -> None:
+        """Start it on the images it already has, and without the containers that an earlier node left."""
+        command = ["containerd", f"--config={self._containerd()}"]
+        self._processes.start("containerd", command)
+        self._processes.wait("containerd", 120, socket.exists)
+        left = self._ctr("containers", "list", "--quiet").split()
+        if left:
+            self._ctr("containers", "delete", *left)
+            self._processes.stop_one("containerd")
+            self._processes.start("containerd", command)
+            self._processes.wait("containerd", 120, socket.exists)
+
+    def _ctr(self, *words: str) -> str:
+        command = ["ctr", f"--address={self._path('containerd.sock')}", "--namespace=k8s.io", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StartupError(f"{' '.join(command[:6])}: {done.stderr}")
+        return done.stdout
 
     def _path(self, *parts: str) -> Path:
         return self._scratch.path("node", *parts)
@@ -246,7 +269,7 @@ class Node:
         cri = '[plugins."io.containerd.grpc.v1.cri"'
         config.write_text(
             f"""version = 2
-root = "{self._path("containerd")}"
+root = "{self._scratch.directory("containerd")}"
 state = "/run/containerd"
 [grpc]
 address = "{self._path("containerd.sock")}"

@@ -11,6 +11,7 @@ from atlas.errors import StartupError
 from tests.cluster.scratch import Scratch, tail
 
 POLL_S = 0.5
+PATIENCE_S = 10.0
 
 
 class Processes:
@@ -54,16 +55,20 @@ class Processes:
             time.sleep(POLL_S)
         return time.monotonic() - began
 
-    def stop(self, patience_s: float = 10) -> None:
+    def stop(self) -> None:
         """End all that run, the youngest first."""
-        for process in reversed(self._running.values()):
-            process.terminate()
-            try:
-                process.wait(patience_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._running.clear()
+        for name in [*reversed(self._running)]:
+            self.stop_one(name)
+
+    def stop_one(self, name: str) -> None:
+        """End a child, and forget it."""
+        process = self._running.pop(name)
+        process.terminate()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def _log(self, name: str) -> Path:
         return self._scratch.path("logs", f"{name}.txt" if name else "")

@@ -81,7 +81,7 @@ class Scratch:
                 f"{words[0]} ended with exit code {done.returncode}; the whole log is {path}:\n{tail(path)}"
             )
 
-    def once(self, name: str, key: str, make: Callable[[], None]) -> None:
+    def once(self, name: str, key: str, make: Callable[[], object]) -> None:
         """Do what was not done to its end before with the same key."""
         stamp = self.path("done", name)
         if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
