@@ -187,7 +187,6 @@ class Policy(BaseModel):
             raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
         return value
 
-<<<<<<< HEAD
     @field_validator("thinking_tiers")
     @classmethod
     def _ascend(cls, tiers: tuple[Tier, ...], info: ValidationInfo) -> tuple[Tier, ...]:
@@ -199,15 +198,10 @@ class Policy(BaseModel):
             raise ValueError("'thinking_tiers' ascend: each is 'above' the one before")
         return tiers
 
-    @model_validator(mode="after")
-    def _can_agree(self) -> Policy:
-        if self.self_tests and self.brute_forces < self.quorum:
-=======
     @field_validator("quorum")
     @classmethod
     def _can_agree(cls, quorum: int, info: ValidationInfo) -> int:
         if info.data.get("self_tests") and info.data.get("brute_forces", quorum) < quorum:
->>>>>>> wt-adapt2
             raise ValueError("'self_tests' need at least 'quorum' 'brute_forces': a quorum makes an output")
         return quorum
 
