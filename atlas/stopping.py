@@ -24,9 +24,10 @@ where the blended confidence reaches the threshold of Adaptive-Consistency.
 confidence is above a gate; stage 2 lets votes weigh what their confidence is worth and stops where the
 leader's Beta posterior reaches the threshold. It departs from the paper in what confidence is: the paper has
 the self-certainty of groups of tokens, which needs whole distributions; llama-server gives the drawn tokens'
-log-probabilities, of which the lowest tenth's mean is taken. A vote's weight is exp of that over the mean of
-all votes', so that an average vote counts one; without log-probabilities it counts one, and stage 1 never
-stops. The gate has to be fitted for each model, on the `train` split.
+log-probabilities, of which the lowest tenth's mean is taken. How a vote is weighed is ours, from the paper's
+abstract: exp of that over the mean of all votes', so that an average vote counts one; without
+log-probabilities it counts one, and stage 1 never stops. The gate of -0.5 is the constant of the public
+project that this one reimplements; it has to be fitted for each model, on the `train` split.
 """
 
 from __future__ import annotations

@@ -78,11 +78,16 @@ async def repaired() -> list[AnyEvent]:
     return (await solve(submitted, FakeModelServer(script), FakeExecutor(run)))[1]
 
 
+def at_once(text: str) -> str:
+    """The text as a machine without other work would have told it."""
+    return re.sub(r"\b\d+\.\d s\b", "0.0 s", text)
+
+
 async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
     steps = told(await repaired())
     assert steps[0].seconds == 0
     assert [step.seconds for step in steps] == sorted(step.seconds for step in steps)
-    texts = [step.text for step in steps if not step.machinery]
+    texts = [at_once(step.text) for step in steps if not step.machinery]
     assert texts[0] == (
         "submitted: policy full (at most 5 candidates, 2 plans, 4 repairs, 8,192 tokens, seed 0), "
         "model fake, deadline 600 s, 2 public examples; runs without lens"
@@ -163,7 +168,7 @@ async def test_model_calls_are_told_with_their_cost_but_as_machinery() -> None:
     assert len(calls) == 12, "constraints, two plans, five candidates, two turns for each of two repairs"
     assert all(step.machinery for step in calls)
     assert calls[3].text.startswith("call generate:0/code:0: ")
-    assert calls[3].text.endswith(" tokens in, 2 out, 0.0 s")
+    assert at_once(calls[3].text).endswith(" tokens in, 2 out, 0.0 s")
 
 
 async def test_what_goes_on_is_said_as_long_as_something_does() -> None:
