@@ -15,7 +15,7 @@ from atlas.contracts import Example, Problem
 from atlas.counts import Count, counts, holds, in_every, resized
 from atlas.mutations import mutations
 
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def _problem(*inputs: str) -> Problem:
 def _tuning_rows() -> list[list[dict[str, str]]]:
     statements, splits = SHARED / "lcb_statements.jsonl", SHARED / "splits.json"
     if not (statements.exists() and splits.exists()):
-        pytest.skip(f"no data in {SHARED}: set ATLAS_SHARED_DATA to where it is")
+        pytest.skip(f"no data in {SHARED}: set SHARED_DATA to where it is")
     wanted = set(json.loads(splits.read_text())["tune_without_hidden_tests"]["lcb_statements"])
     found = []
     for line in statements.read_text().splitlines():

@@ -20,7 +20,7 @@ from atlas.judge import judge
 from services.sandbox.runner import Runner
 
 PROBLEM = Problem(statement="Print the input.")
-DATA = Path(os.environ.get("ATLAS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = Path(os.environ.get("SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def ok(output: str) -> Run:
@@ -167,7 +167,7 @@ async def test_too_few_runs_is_an_error_not_a_shorter_result() -> None:
 def sample() -> list[tuple[dict, dict]]:
     solutions, tasks = DATA / "solutions_lcb_calibrated.jsonl", DATA / "lcb_official.jsonl"
     if not (solutions.is_file() and tasks.is_file()):
-        pytest.skip(f"no LiveCodeBench data at {DATA.name}: set ATLAS_SHARED_DATA to its directory")
+        pytest.skip(f"no LiveCodeBench data at {DATA.name}: set SHARED_DATA to its directory")
     by_id = {row["question_id"]: row for row in map(json.loads, tasks.read_text().splitlines())}
     rows = [json.loads(line) for line in solutions.read_text().splitlines()]
     # Some fail only on large tests that were left out of the data: nothing here can tell.

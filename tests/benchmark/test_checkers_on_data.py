@@ -17,7 +17,7 @@ from benchmark.datasets import normalised
 from benchmark.regrade import grade_both
 from benchmark.scoring.grader import Grader
 
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 ODD = "HumanEval/47"  # an example of its statement is wrong: benchmark/datasets/oddities.toml
 DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+")
 
@@ -26,7 +26,7 @@ DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+")
 async def test_known_programs_on_tasks_that_expect_decimals() -> None:
     programs, tasks = SHARED / "solutions_humaneval.jsonl", SHARED / "humaneval_plus.jsonl"
     if not (programs.exists() and tasks.exists()):
-        pytest.skip(f"no HumanEval in {SHARED}: set ATLAS_SHARED_DATA to where the data is")
+        pytest.skip(f"no HumanEval in {SHARED}: set SHARED_DATA to where the data is")
     solutions = normalised.solutions(programs)
     known = normalised.tasks([tasks], {each.question_id for each in solutions}).by_id
     decimal = {n for n, t in known.items() if any(DECIMAL.search(test.output) for test in t.grading_tests)}

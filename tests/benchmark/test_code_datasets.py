@@ -21,7 +21,7 @@ from benchmark.datasets.native import native_rows
 from benchmark.datasets.selection import Loaded, from_mapping, load
 
 Row = dict[str, Any]
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def complete(number: int, name: str, docstring: str, body: str, test: str, arguments: str = "x") -> Row:
@@ -319,7 +319,7 @@ def test_conversion_gives_what_the_data_set_gives(tmp_path: Path) -> None:
     """Tasks of HumanEval+ with their references: outputs and examples as in rows that were made elsewhere."""
     rows_file, solutions_file = SHARED / "humaneval_plus.jsonl", SHARED / "solutions_humaneval.jsonl"
     if not rows_file.is_file() or not solutions_file.is_file():
-        pytest.skip(f"no HumanEval in {SHARED}: set ATLAS_SHARED_DATA to where the data is")
+        pytest.skip(f"no HumanEval in {SHARED}: set SHARED_DATA to where the data is")
     references = {
         row.fields["question_id"]: row.text("code")
         for row in native_rows(solutions_file)

@@ -23,7 +23,7 @@ from benchmark.datasets import load
 from benchmark.datasets.lcb_jsonl import read_rows, task
 from benchmark.tasks import HiddenTests
 
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 SECRET = "4242424242"
 
 
@@ -313,7 +313,7 @@ def test_hidden_tests_are_never_none_at_all() -> None:
 def test_shared_data_loads_as_it_is(name: str, rows: int) -> None:
     path = SHARED / f"{name}.jsonl"
     if not path.is_file():
-        pytest.skip(f"no {path.name} in {SHARED}: set ATLAS_SHARED_DATA to where the data is")
+        pytest.skip(f"no {path.name} in {SHARED}: set SHARED_DATA to where the data is")
     tasks = load(path)
     assert len(tasks) == rows
     for got in tasks:

@@ -12,7 +12,7 @@ from atlas.errors import ConfigError
 from benchmark.datasets import load
 from benchmark.datasets.oddities import FILE, for_task, oddities, of, read
 
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def test_every_entry_is_found_again() -> None:
@@ -37,7 +37,7 @@ def test_ids_and_titles_are_those_of_the_data() -> None:
     for name in ("lcb_official", "lcb_statements", "humaneval_plus"):
         path = SHARED / f"{name}.jsonl"
         if not path.is_file():
-            pytest.skip(f"no {path.name} in {SHARED}: set ATLAS_SHARED_DATA to where the data is")
+            pytest.skip(f"no {path.name} in {SHARED}: set SHARED_DATA to where the data is")
         rows |= {row["question_id"]: row["title"] for row in map(json.loads, path.read_text().splitlines())}
     marked = {task_id for task_id, title in rows.items() if for_task(task_id, title)}
     atcoder = {"abc326_d", "abc333_e", "abc343_e", "abc355_e", "abc362_c", "arc185_c"}

@@ -18,7 +18,7 @@ from atlas.errors import BadInput
 from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.selection import Selection, add_options, from_mapping, from_options, load
 
-SHARED = Path(os.environ.get("ATLAS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def row(name: str, day: str | None = "2024-01-20") -> dict[str, Any]:
@@ -141,7 +141,7 @@ def test_ids_that_are_not_there_are_named(two: list[str], tmp_path: Path) -> Non
 def test_the_report_split_is_243_tasks_of_three_files(tmp_path: Path) -> None:
     files = [SHARED / f"{name}.jsonl" for name in ("lcb_official", "humaneval_plus", "mbpp_plus")]
     if not all(path.is_file() for path in [*files, SHARED / "splits.json"]):
-        pytest.skip(f"no data in {SHARED}: set ATLAS_SHARED_DATA to where it is")
+        pytest.skip(f"no data in {SHARED}: set SHARED_DATA to where it is")
     asked = {"dataset": [str(path) for path in files], "ids": f"{SHARED / 'splits.json'}#report"}
     loaded = load(from_mapping(asked), tmp_path)
     assert len(loaded.tasks) == 243
