@@ -77,10 +77,10 @@ def install(api: Api, scratch: Scratch, values: Object) -> Release:
         BadInput: the server refuses one.
     """
     kept, tests = render(values)
-    api.create_namespace(NAMESPACE)
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     data = scratch.directory("node", "redis-data")
     data.chmod(0o777)  # a volume that fsGroup does not reach: hostPath
-    api.apply(_volume(data, values), namespace="")
+    api.apply(_volume(data))
     for each in kept:
         api.apply(each, NAMESPACE)
     scratch.say(f"{len(kept)} objects of the chart accepted by the API server")
@@ -138,10 +138,10 @@ def state(api: Api) -> str:
             if not container.get("ready"):
                 lines.append(f"  {container['name']}: {container.get('state')}")
                 lines.append(api.log(NAMESPACE, name, container["name"]))
-    return "\n".join([*lines, *api.events(NAMESPACE)])
+    return "\n".join([*lines, *api.warnings(NAMESPACE)])
 
 
-def _volume(data: Path, values: Object) -> Object:
+def _volume(data: Path) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
