@@ -320,3 +320,30 @@ def test_notes_say_what_to_do_next() -> None:
     assert "download.enabled=false" not in said
     assert "download.enabled=false" in notes(EVERYTHING)
     assert "port-forward" not in notes(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", values_sets())
+def test_every_port_names_its_protocol(name: str) -> None:
+    """It is part of a port's key: server-side apply, which is Helm 4's way, refuses it without on 1.20."""
+    made = render(values_sets()[name])
+    containers = [container for pod in pods(made).values() for container in pod.containers]
+    ports = [port for container in containers for port in container.get("ports", [])]
+    ports += [port for each in of_kind(made, "Service").values() for port in each["spec"]["ports"]]
+    assert len(ports) > 8
+    assert {port.get("protocol") for port in ports} == {"TCP"}
+
+
+@pytest.mark.parametrize("name", values_sets())
+def test_every_quantity_is_text(name: str) -> None:
+    """A number does as well, but not for the server-side apply of Kubernetes 1.20."""
+    containers = [
+        container for pod in pods(render(values_sets()[name])).values() for container in pod.containers
+    ]
+    quantities = [
+        quantity
+        for container in containers
+        for kind in ("requests", "limits")
+        for quantity in container["resources"].get(kind, {}).values()
+    ]
+    assert len(quantities) > 20
+    assert {type(quantity) for quantity in quantities} == {str}

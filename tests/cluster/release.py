@@ -94,13 +94,13 @@ def try_everything(api: Api, scratch: Scratch) -> None:
         BadInput: the server refuses one.
     """
     for name, values in (("default", {}), ("everything", EVERYTHING)):
-        kept, tests = render(merged(values, {"kubeVersion": VERSION}))
-        for each in (*kept, *tests):
+        kept, _ = render(merged(values, {"kubeVersion": VERSION}))
+        for each in kept:
             # Another namespace, where none of it is; addresses are given once in a cluster.
             if each["kind"] == "Service":
                 each["spec"].pop("clusterIP", None)
             api.apply(each, "default", try_only=True)
-        scratch.say(f"{len(kept) + len(tests)} objects of the values {name} pass the API server's checks")
+        scratch.say(f"{len(kept)} objects of the values {name} pass the API server's checks")
 
 
 def wait_until_ready(release: Release, scratch: Scratch) -> None:
