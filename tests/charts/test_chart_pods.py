@@ -149,12 +149,12 @@ def test_every_image_has_a_version_where_no_digest_is_given() -> None:
 
 def test_the_gpu_is_asked_for_by_the_name_and_runtime_of_the_values() -> None:
     server = pods(render())["llama-server"]
-    assert server.main["resources"]["limits"][GPU] == 1
+    assert server.main["resources"]["limits"][GPU] == "1"
     assert server.spec["runtimeClassName"] == "nvidia"
     assert server.main["image"].endswith("-cuda")
     gpu = {"resourceName": "amd.com/gpu", "count": 2, "runtimeClassName": "other"}
     other = pods(render({"llamaServer": {"gpu": gpu}}))["llama-server"]
-    assert other.main["resources"]["limits"]["amd.com/gpu"] == 2
+    assert other.main["resources"]["limits"]["amd.com/gpu"] == "2"
     assert GPU not in other.main["resources"]["limits"]
     assert other.spec["runtimeClassName"] == "other"
     plain = pods(render({"llamaServer": {"gpu": {"runtimeClassName": ""}}}))["llama-server"]
@@ -297,6 +297,7 @@ def test_only_the_gateway_has_a_service_that_can_be_reached_from_outside() -> No
     assert made["atlas-gateway"]["spec"]["type"] == "NodePort"
     assert made["atlas-gateway"]["spec"]["ports"][0] == {
         "name": "http",
+        "protocol": "TCP",
         "port": 80,
         "targetPort": "http",
         "nodePort": 30840,
