@@ -147,6 +147,8 @@ class Node:
                 binary(self._scratch, "kube-controller-manager"),
                 f"--kubeconfig={self._kubeconfig('kube-controller-manager')}",
                 f"--service-account-private-key-file={key}",
+                # Each controller as a user of its own: the bootstrap policy gives rights to these only.
+                "--use-service-account-credentials",
                 "--leader-elect=false",
                 # The machine may be busy with something else.
                 "--node-monitor-grace-period=120s",
