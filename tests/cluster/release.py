@@ -80,7 +80,7 @@ def install(api: Api, scratch: Scratch, values: Object) -> Release:
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     data = scratch.directory("node", "redis-data")
     data.chmod(0o777)  # a volume that fsGroup does not reach: hostPath
-    api.apply(_volume(data))
+    api.apply(volume(data))
     for each in kept:
         api.apply(each, NAMESPACE)
     scratch.say(f"{len(kept)} objects of the chart accepted by the API server")
@@ -141,7 +141,8 @@ def state(api: Api) -> str:
     return "\n".join([*lines, *api.warnings(NAMESPACE)])
 
 
-def _volume(data: Path) -> Object:
+def volume(data: Path) -> Object:
+    """Return the volume that Redis claims: a directory of the node."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
