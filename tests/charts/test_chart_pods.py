@@ -149,12 +149,12 @@ def test_every_image_has_a_version_where_no_digest_is_given() -> None:
 
 def test_the_gpu_is_asked_for_by_the_name_and_runtime_of_the_values() -> None:
     server = pods(render())["llama-server"]
-    assert server.main["resources"]["limits"][GPU] == 1
+    assert server.main["resources"]["limits"][GPU] == "1"
     assert server.spec["runtimeClassName"] == "nvidia"
     assert server.main["image"].endswith("-cuda")
     gpu = {"resourceName": "amd.com/gpu", "count": 2, "runtimeClassName": "other"}
     other = pods(render({"llamaServer": {"gpu": gpu}}))["llama-server"]
-    assert other.main["resources"]["limits"]["amd.com/gpu"] == 2
+    assert other.main["resources"]["limits"]["amd.com/gpu"] == "2"
     assert GPU not in other.main["resources"]["limits"]
     assert other.spec["runtimeClassName"] == "other"
     plain = pods(render({"llamaServer": {"gpu": {"runtimeClassName": ""}}}))["llama-server"]
@@ -297,6 +297,7 @@ def test_only_the_gateway_has_a_service_that_can_be_reached_from_outside() -> No
     assert made["atlas-gateway"]["spec"]["type"] == "NodePort"
     assert made["atlas-gateway"]["spec"]["ports"][0] == {
         "name": "http",
+        "protocol": "TCP",
         "port": 80,
         "targetPort": "http",
         "nodePort": 30840,
@@ -335,3 +336,30 @@ def test_notes_say_what_to_do_next() -> None:
     assert "download.enabled=false" not in said
     assert "download.enabled=false" in notes(EVERYTHING)
     assert "port-forward" not in notes(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", values_sets())
+def test_every_port_names_its_protocol(name: str) -> None:
+    """It is part of a port's key: server-side apply, which is Helm 4's way, refuses it without on 1.20."""
+    made = render(values_sets()[name])
+    containers = [container for pod in pods(made).values() for container in pod.containers]
+    ports = [port for container in containers for port in container.get("ports", [])]
+    ports += [port for each in of_kind(made, "Service").values() for port in each["spec"]["ports"]]
+    assert len(ports) > 8
+    assert {port.get("protocol") for port in ports} == {"TCP"}
+
+
+@pytest.mark.parametrize("name", values_sets())
+def test_every_quantity_is_text(name: str) -> None:
+    """A number does as well, but not for the server-side apply of Kubernetes 1.20."""
+    containers = [
+        container for pod in pods(render(values_sets()[name])).values() for container in pod.containers
+    ]
+    quantities = [
+        quantity
+        for container in containers
+        for kind in ("requests", "limits")
+        for quantity in container["resources"].get(kind, {}).values()
+    ]
+    assert len(quantities) > 20
+    assert {type(quantity) for quantity in quantities} == {str}

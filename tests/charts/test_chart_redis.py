@@ -50,7 +50,9 @@ def test_redis_wants_a_password_and_its_probes_know_it() -> None:
         "secretKeyRef": {"name": "atlas-redis", "key": "password"}
     }
     assert redis.main["readinessProbe"]["exec"]["command"] == ["valkey-cli", "-e", "ping"]
-    assert redis.main["ports"] == [{"name": "redis", "containerPort": int(redis_directives()["port"])}]
+    assert redis.main["ports"] == [
+        {"name": "redis", "protocol": "TCP", "containerPort": int(redis_directives()["port"])}
+    ]
 
 
 def test_redis_keeps_its_volume_and_is_never_two() -> None:

@@ -16,7 +16,7 @@ from tests.cluster.scratch import Scratch
 
 VERSION = "1.20.2"
 SUITE = "bookworm"
-COMMANDS = ("kube-scheduler", "kube-proxy", "kube-controller-manager", "kubelet", "kube-apiserver")
+COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 TAGS = "providerless,dockerless"
 PROGRAMS = {"go": "golang-go", "dpkg-source": "dpkg-dev", "apt-get": "apt"}
 VENDOR = "k8s.io/kubernetes/vendor/k8s.io"

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.errors import StartupError
@@ -16,20 +16,47 @@ BASE = "localhost/debian:12-slim"
 SUITE = "bookworm"
 VERSION = "0.1.0"  # Chart.yaml's appVersion, which is the default tag
 PAUSE = "localhost/pause:1"
-HERE = Path(__file__).parent
-FOLDER = Path("deploy/images")
-LLAMA = Path("services/llama-server")
 Volume = tuple[str, str]  # path here, path there
 CERTIFICATES = "/run/build/ca.crt"
-PROGRAMS = {"podman": "podman", "mmdebstrap": "mmdebstrap", "gcc": "gcc libc6-dev"}
+PROGRAMS = {"podman": "podman", "mmdebstrap": "mmdebstrap"}
 
-# What goes into each, besides its Containerfile.
-SOURCES = {
-    "atlas": ["atlas", "benchmark", "services", "constraints.txt", "pyproject.toml", "deploy/images"],
-    "atlas-executor": ["atlas", "services/sandbox", "constraints.txt", "deploy/images"],
-    "atlas-llama-server": ["atlas", "services/llama-server", "constraints.txt"],
-    "redis": ["tests/cluster/redis.Containerfile"],
-    "pause": ["tests/cluster/pause.c"],
+
+@dataclass(frozen=True)
+class Image:
+    """An image: its name, its Containerfile, what the base is called in that, and what it is made of."""
+
+    tag: str
+    containerfile: str
+    base: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+ALL = {
+    "atlas": Image(
+        f"localhost/atlas:{VERSION}",
+        "deploy/images/atlas.Containerfile",
+        ("BASE_IMAGE",),
+        ("atlas", "benchmark", "services", "constraints.txt", "pyproject.toml", "deploy/images"),
+    ),
+    "atlas-executor": Image(
+        f"localhost/atlas-executor:{VERSION}",
+        "deploy/images/executor.Containerfile",
+        ("BASE_IMAGE",),
+        ("atlas", "services/sandbox", "constraints.txt", "deploy/images"),
+    ),
+    "atlas-llama-server": Image(
+        f"localhost/atlas-llama-server:{VERSION}-cpu",
+        "services/llama-server/Containerfile",
+        ("BUILD_IMAGE", "RUNTIME_IMAGE"),
+        ("atlas", "services/llama-server", "constraints.txt"),
+    ),
+    "redis": Image(
+        "localhost/redis:7",
+        "tests/cluster/redis.Containerfile",
+        ("BASE_IMAGE",),
+        ("tests/cluster/redis.Containerfile",),
+    ),
+    "pause": Image(PAUSE, "tests/cluster/pause.Containerfile", ("BASE_IMAGE",), ("tests/cluster/pause.c",)),
 }
 
 
@@ -57,8 +84,8 @@ class Images:
         self._scratch.run([*self._podman, "import", root, BASE], name="base")
         root.unlink()
 
-    def build(self, llama_server: Path | None) -> dict[str, Path]:
-        """Build what has changed and return the archives, by name.
+    def build(self, llama_server: Path | None) -> None:
+        """Build what has changed, into archives.
 
         `llama_server` is the directory of a finished build of llama-server; without it, it is compiled in the
         image, which takes ten minutes of two cores.
@@ -66,21 +93,9 @@ class Images:
         Raises:
             StartupError: an image could not be built.
         """
-        python = {"BASE_IMAGE": BASE}
-        self._one("atlas", f"localhost/atlas:{VERSION}", FOLDER / "atlas.Containerfile", python)
-        self._one(
-            "atlas-executor", f"localhost/atlas-executor:{VERSION}", FOLDER / "executor.Containerfile", python
-        )
-        self._one(
-            "atlas-llama-server",
-            f"localhost/atlas-llama-server:{VERSION}-cpu",
-            LLAMA / "Containerfile",
-            {"BUILD_IMAGE": BASE, "RUNTIME_IMAGE": BASE},
-            [] if llama_server is None else [(str(llama_server.resolve()), "/finished")],
-        )
-        self._one("redis", "localhost/redis:7", Path("tests/cluster/redis.Containerfile"), python)
-        self._scratch.once("image pause", key_of([HERE / "pause.c"]), self._pause)
-        return {name: self._archive(name) for name in SOURCES}
+        finished = [] if llama_server is None else [(str(llama_server.resolve()), "/finished")]
+        for name, image in ALL.items():
+            self._one(name, image, finished if name == "atlas-llama-server" else [])
 
     def size_mb(self, image: str) -> float:
         """Return an image's size, uncompressed, in 10^6 bytes."""
@@ -88,16 +103,15 @@ class Images:
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return float(json.loads(told)[0]["Size"]) / 1e6
 
-    def _one(
-        self,
-        name: str,
-        tag: str,
-        containerfile: Path,
-        arguments: dict[str, str],
-        volumes: Sequence[Volume] = (),
-    ) -> None:
+    def _one(self, name: str, image: Image, mounted: list[Volume]) -> None:
+        containerfile = REPO / image.containerfile
+        arguments = dict.fromkeys(image.base, BASE)
+        paths = [containerfile, *(REPO / source for source in image.sources)]
+        key = key_of(paths, json.dumps(arguments), *(source for source, _ in mounted))
+
         def make() -> None:
-            ignore = REPO / f"{containerfile}.dockerignore"
+            ignore = containerfile.with_name(f"{containerfile.name}.dockerignore")
+            volumes = [*pip_volumes(self._scratch), *mounted]
             self._scratch.run(
                 [
                     *self._podman,
@@ -105,45 +119,26 @@ class Images:
                     "--isolation=chroot",
                     "--network=host",
                     "--layers",
-                    f"--file={REPO / containerfile}",
-                    f"--tag={tag}",
+                    f"--file={containerfile}",
+                    f"--tag={image.tag}",
                     *([f"--ignorefile={ignore}"] if ignore.exists() else []),
                     *(f"--build-arg={word}={value}" for word, value in arguments.items()),
-                    *(
-                        f"--volume={source}:{target}:ro"
-                        for source, target in (*pip_volumes(self._scratch), *volumes)
-                    ),
+                    *(f"--volume={source}:{target}:ro" for source, target in volumes),
                     REPO,
                 ],
                 name=f"image-{name}",
             )
-            self._save(name, tag)
-            self._scratch.say(f"{tag}: {self.size_mb(tag):.0f} MB")
+            archive = archive_of(self._scratch, name)
+            archive.unlink(missing_ok=True)
+            command = [*self._podman, "save", "--format=docker-archive", f"--output={archive}", image.tag]
+            self._scratch.run(command, name=f"image-{name}")
+            self._scratch.say(f"{image.tag}: {self.size_mb(image.tag):.0f} MB")
 
-        paths = [REPO / containerfile, *(REPO / source for source in SOURCES[name])]
-        self._scratch.once(
-            f"image {name}", key_of(paths, json.dumps(arguments), *(source for source, _ in volumes)), make
-        )
+        self._scratch.once(f"image {name}", key, make)
 
-    def _pause(self) -> None:
-        context = self._scratch.directory("images", "pause")
-        self._scratch.run(
-            ["gcc", "-Os", "-static", "-s", "-o", context / "pause", HERE / "pause.c"], name="image-pause"
-        )
-        (context / "Containerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
-        self._scratch.run([*self._podman, "build", f"--tag={PAUSE}", context], name="image-pause")
-        self._save("pause", PAUSE)
 
-    def _save(self, name: str, tag: str) -> None:
-        archive = self._archive(name)
-        archive.unlink(missing_ok=True)
-        self._scratch.run(
-            [*self._podman, "save", "--format=docker-archive", f"--output={archive}", tag],
-            name=f"image-{name}",
-        )
-
-    def _archive(self, name: str) -> Path:
-        return self._scratch.path("images", f"{name}.tar")
+def archive_of(scratch: Scratch, name: str) -> Path:
+    return scratch.path("images", f"{name}.tar")
 
 
 def apt_sources() -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import subprocess
 import sys
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from atlas.errors import AtlasError
 from tests.cluster import checks
-from tests.cluster.images import SOURCES
+from tests.cluster.images import ALL, archive_of
 from tests.cluster.node import Node
 from tests.cluster.processes import Processes
 from tests.cluster.release import install, state, try_everything, values_of, wait_until_ready
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(scratch: Scratch, processes: Processes, options: argparse.Namespace) -> int:
-    archives = {name: scratch.path("images", f"{name}.tar") for name in SOURCES}
+    archives = {name: archive_of(scratch, name) for name in ALL}
     api = Node(scratch, processes).start(archives)
     try_everything(api, scratch)
     release = install(api, scratch, values_of(options.models, options.model))
@@ -93,22 +93,11 @@ def _carry_out(scratch: Scratch, processes: Processes, options: argparse.Namespa
 
 
 def _keep(scratch: Scratch) -> None:
-    # As those outside count it: this process is of another namespace.
-    outside = Path("/proc/self/status").read_text(encoding="utf-8")
     scratch.say(f"kept until Ctrl-C; kubeconfig: {scratch.root / 'node' / 'admin.kubeconfig'}")
-    scratch.say(
-        "to get in: nsenter --all --target $(pgrep --newest --full 'tests.cluster.inside') "
-        f"(here it is {_pid(outside)})"
-    )
-    try:
+    scratch.say("to get in: nsenter --all --target $(pgrep --newest --full tests.cluster.inside)")
+    with contextlib.suppress(KeyboardInterrupt):
         while True:
-            os.waitpid(-1, 0)
-    except (ChildProcessError, KeyboardInterrupt):
-        return
-
-
-def _pid(status: str) -> str:
-    return next((line.split()[1] for line in status.splitlines() if line.startswith("NSpid")), "?")
+            time.sleep(3600)
 
 
 def _remove_cgroups() -> None:

@@ -71,7 +71,8 @@ class Node:
         self._scratch.run(["rm", "-rf", self._scratch.root / "node"], name="node")
         self._namespaces()
         self._control_plane()
-        api = Api(self._kubeconfig("admin"))
+        self._kubeconfig("admin")
+        api = Api(SERVER, self._tokens["admin"], self._path("certificates", "apiserver.crt"))
         took = self._processes.wait("API server", 180, api.ready)
         self._scratch.say(f"API server {api.version()} answers after {took:.1f} s")
         self._worker(archives)
@@ -146,6 +147,8 @@ class Node:
                 binary(self._scratch, "kube-controller-manager"),
                 f"--kubeconfig={self._kubeconfig('kube-controller-manager')}",
                 f"--service-account-private-key-file={key}",
+                # Each controller as a user of its own: the bootstrap policy gives rights to these only.
+                "--use-service-account-credentials",
                 "--leader-elect=false",
                 # The machine may be busy with something else.
                 "--node-monitor-grace-period=120s",

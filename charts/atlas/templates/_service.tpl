@@ -38,7 +38,7 @@ spec:
           env:
             {{- include "atlas.serviceEnv" . | nindent 12 }}
           ports:
-            - {name: http, containerPort: {{ $port }}}
+            - {name: http, protocol: TCP, containerPort: {{ $port }}}
           {{- include "atlas.probes" (dict "start" "/healthz" "ready" "/readyz" "live" "/healthz" "startupSeconds" 120) | nindent 10 }}
           resources: {{ toJson $values.resources }}
           {{- include "atlas.containerSecurity" $ | nindent 10 }}
