@@ -17,7 +17,7 @@ from tests.cluster.scratch import REPO, Scratch, must_have
 ABOUT = """Build Kubernetes 1.20 from Debian's source package and the images of ATLAS with podman, start one
 real node in namespaces of its own, apply the chart to it, and check that it works: every pod ready, a task
 through the gateway, the pod of `helm test`, a benchmark Job, pods killed during a task. Needs root on a
-Debian 12, 10 GB of disk, 6 GB of memory; half an hour of two cores the first time, some minutes after."""
+Debian 12, 15 GB of disk, 6 GB of memory; half an hour of two cores the first time, some minutes after."""
 EXAMPLES = """examples:
   python -m tests.cluster                                   everything
   python -m tests.cluster --until images                    build only, and go on another time
