@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,22 @@ def carry_out(options: argparse.Namespace, wanted: Sequence[str]) -> int:
     return inside.start(scratch, models, options.model, wanted, keep=options.keep)
 
 
+def remove(root: Path) -> None:
+    """Delete the scratch directory, if there is one.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not root.exists():
+        return
+    if not (root / "done").is_dir():
+        raise ConfigError(f"{root} is not a directory that `python -m tests.cluster` has made")
+    # podman leaves its own directory mounted on itself.
+    mounted = root / "podman" / "root" / "overlay"
+    subprocess.run(["umount", mounted], stderr=subprocess.DEVNULL, check=False)
+    shutil.rmtree(root)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the arguments and carry them out; the exit code."""
     arguments = parser()
@@ -105,13 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.error(f"no such check: {', '.join(unknown)}; there are {', '.join(checks.ALL)}")
     if os.geteuid() != 0:
         arguments.error("it needs root: it makes namespaces, mounts and images")
-    if options.remove:
-        shutil.rmtree(options.scratch, ignore_errors=True)
-        return 0
     try:
+        if options.remove:
+            remove(options.scratch)
+            return 0
         return carry_out(options, wanted)
     except AtlasError as error:
-        Scratch(options.scratch.resolve()).say(f"failed: {error}")
+        sys.stderr.write(f"failed: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
