@@ -128,7 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return carry_out(options, wanted)
     except AtlasError as error:
-        sys.stderr.write(f"failed: {error}\n")
+        if options.remove:
+            sys.stderr.write(f"failed: {error}\n")
+        else:
+            Scratch(options.scratch.resolve()).say(f"failed: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
