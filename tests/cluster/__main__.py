@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.cluster.scratch import REPO, Scratch, must_have
 ABOUT = """Build Kubernetes 1.20 from Debian's source package and the images of ATLAS with podman, start one
 real node in namespaces of its own, apply the chart to it, and check that it works: every pod ready, a task
 through the gateway, the pod of `helm test`, a benchmark Job, pods killed during a task. Needs root on a
-Debian 12, 10 GB of disk, 6 GB of memory; half an hour of two cores the first time, some minutes after."""
+Debian 12, 15 GB of disk, 6 GB of memory; half an hour of two cores the first time, some minutes after."""
 EXAMPLES = """examples:
   python -m tests.cluster                                   everything
   python -m tests.cluster --until images                    build only, and go on another time
@@ -95,6 +96,22 @@ def carry_out(options: argparse.Namespace, wanted: Sequence[str]) -> int:
     return inside.start(scratch, models, options.model, wanted, keep=options.keep)
 
 
+def remove(root: Path) -> None:
+    """Delete the scratch directory, if there is one.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not root.exists():
+        return
+    if not (root / "done").is_dir():
+        raise ConfigError(f"{root} is not a directory that `python -m tests.cluster` has made")
+    # podman leaves its own directory mounted on itself.
+    mounted = root / "podman" / "root" / "overlay"
+    subprocess.run(["umount", mounted], stderr=subprocess.DEVNULL, check=False)
+    shutil.rmtree(root)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the arguments and carry them out; the exit code."""
     arguments = parser()
@@ -105,13 +122,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.error(f"no such check: {', '.join(unknown)}; there are {', '.join(checks.ALL)}")
     if os.geteuid() != 0:
         arguments.error("it needs root: it makes namespaces, mounts and images")
-    if options.remove:
-        shutil.rmtree(options.scratch, ignore_errors=True)
-        return 0
     try:
+        if options.remove:
+            remove(options.scratch)
+            return 0
         return carry_out(options, wanted)
     except AtlasError as error:
-        Scratch(options.scratch.resolve()).say(f"failed: {error}")
+        if options.remove:
+            sys.stderr.write(f"failed: {error}\n")
+        else:
+            Scratch(options.scratch.resolve()).say(f"failed: {error}")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -14,8 +14,9 @@ from atlas.api import SubmitRequest, TaskView
 from atlas.client import Gateway
 from atlas.contracts import Problem
 from atlas.errors import StartupError
-from tests.charts.rendered_chart import CHART, merged
+from tests.charts.rendered_chart import CHART, merged, of_kind
 from tests.cluster.api import Api
+from tests.cluster.node import profiles
 from tests.cluster.release import ADDRESSES, NAMESPACE, RELEASE, Release, render, state
 from tests.cluster.scratch import Scratch
 
@@ -23,11 +24,19 @@ TASK_S = 900
 POD_S = 1200
 JOB_S = 1800
 POLL_S = 2.0
+EXECUTOR = f"http://{ADDRESSES['executor']}:8500"
 GATEWAY = f"http://{ADDRESSES['gateway']}:8400"
 # What is killed while a task needs it, one after the other.
 KILLED = ("planner", "llama-server", "redis")
-# The level that a pod with the runtime's own seccomp profile allows (docs/SANDBOX.md).
-LEVEL = "pod"
+# What the executor says of itself with the runtime's own seccomp profile, and with one that opens namespaces
+# (docs/SANDBOX.md). This one opens nearly everything, to see the chart's value work; it is not for use.
+LEVEL, STRONGER_LEVEL = "pod", "namespaces"
+PROFILE = "atlas/executor.json"
+OPEN_PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["bpf", "kexec_load", "reboot"], "action": "SCMP_ACT_ERRNO"}],
+}
+LEVEL_S = 300
 BENCHMARK = {
     "benchmark": {
         "enabled": True,
@@ -40,10 +49,22 @@ BENCHMARK = {
 
 def level(release: Release, scratch: Scratch) -> None:
     """The executor's pod isolates as its documentation says."""
-    told = httpx.get(f"http://{ADDRESSES['executor']}:8500/v1/environment", timeout=30).json()
+    told = httpx.get(f"{EXECUTOR}/v1/environment", timeout=30).json()
     why = told["why_not_stronger"]
     scratch.say(f"sandbox level in the executor's pod: {told['isolation']} ({why})")
     _expect(told["isolation"] == LEVEL, f"the level is {told['isolation']}, not {LEVEL}")
+
+
+def stronger_level(release: Release, scratch: Scratch) -> None:
+    """With a seccomp profile of the node, named in the chart's values, the executor isolates better."""
+    profile = profiles(scratch) / PROFILE
+    profile.parent.mkdir(parents=True, exist_ok=True)
+    profile.write_text(json.dumps(OPEN_PROFILE), encoding="utf-8")
+    opened, _ = render(merged(release.values, {"executor": {"seccompProfile": PROFILE}}))
+    for objects, level_then in ((opened, STRONGER_LEVEL), (release.kept, LEVEL)):
+        release.api.apply(of_kind(objects, "Deployment")[f"{RELEASE}-executor"], NAMESPACE)
+        _wait(release.api, LEVEL_S, _isolation, (level_then,))
+        scratch.say(f"executor replaced; sandbox level: {level_then}")
 
 
 def refused_without_key(release: Release, scratch: Scratch) -> None:
@@ -113,12 +134,21 @@ def kills(release: Release, scratch: Scratch) -> None:
 
 ALL: dict[str, Callable[[Release, Scratch], None]] = {
     "level": level,
+    "stronger-level": stronger_level,
     "key": refused_without_key,
     "task": one_task,
     "helm-test": helm_test,
     "kills": kills,
     "benchmark": benchmark_job,
 }
+
+
+def _isolation() -> str:
+    """Return what the executor that answers says; nothing while none does."""
+    try:
+        return str(httpx.get(f"{EXECUTOR}/readyz", timeout=10).json().get("isolation"))
+    except httpx.RequestError:
+        return ""
 
 
 async def _solve(release: Release, key: str, killed: str | None) -> TaskView:

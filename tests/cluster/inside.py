@@ -13,7 +13,7 @@ from pathlib import Path
 from atlas.errors import AtlasError
 from tests.cluster import checks
 from tests.cluster.images import ALL, archive_of
-from tests.cluster.node import Node
+from tests.cluster.node import OWN, Node
 from tests.cluster.processes import Processes
 from tests.cluster.release import install, state, try_everything, values_of, wait_until_ready
 from tests.cluster.scratch import REPO, Scratch
@@ -38,10 +38,14 @@ def start(scratch: Scratch, models: Path, model: str, wanted: Sequence[str], *, 
     command = [*NAMESPACES, *FIRST, sys.executable, "-m", "tests.cluster.inside"]
     command += [f"--scratch={scratch.root}", f"--models={models}", f"--model={model}", *wanted]
     command += ["--keep"] if keep else []
+    made = [path for path in map(Path, OWN) if not path.exists()]
     try:
         return subprocess.run(command, cwd=REPO, check=False).returncode
     finally:
         _remove_cgroups()
+        for path in made:  # what was mounted over: empty for everybody else
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ SERVICES = "10.96.0.0/16"
 ETCD = "http://127.0.0.1:2379"
 SERVER = f"https://{ADDRESS}:6443"
 # Directories whose paths the programs have built in: nobody else's here.
-OWN = ("/run", "/var/lib/cni", "/var/log")
+OWN = ("/run", "/var/lib/cni", "/var/lib/kubelet", "/var/log")
 USERS = {
     "admin": ("admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
@@ -52,6 +52,11 @@ PROGRAMS = {
     "openssl": "openssl",
     "unshare": "util-linux",
 }
+
+
+def profiles(scratch: Scratch) -> Path:
+    """Return where the kubelet looks for seccomp profiles of the node."""
+    return scratch.directory("node", "seccomp")
 
 
 class Node:
@@ -182,6 +187,7 @@ class Node:
                 f"--kubeconfig={self._kubeconfig('kubelet')}",
                 f"--root-dir={path('kubelet')}",
                 f"--cert-dir={path('kubelet-certificates')}",
+                f"--seccomp-profile-root={profiles(self._scratch)}",
                 f"--hostname-override={NODE}",
                 f"--node-ip={ADDRESS}",
                 "--container-runtime=remote",
