@@ -36,7 +36,7 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     blocks = _python(fenced)
     if not blocks:
         return text.strip() + "\n" if not fenced and _defines_anything(text) else None
-    parsed = [block for block in blocks if _parse(block) is not None]
+    parsed = [block for block in blocks if syntax_tree(block) is not None]
     whole = [block for block in parsed if _is_whole(block, entry_point)]
     chosen = whole[-1] if whole else max(parsed or blocks, key=len)
     return chosen.strip("\n") + "\n"
@@ -50,7 +50,7 @@ def program_of_steps(answer: str, names: Sequence[str]) -> str | None:
     together in their order; otherwise as `program` chooses.
     """
     text = _text(answer)
-    parsed = [block for block in _python(_fenced(text)) if _parse(block) is not None]
+    parsed = [block for block in _python(_fenced(text)) if syntax_tree(block) is not None]
     wanted = set(names)
     defined = [_defined(block) & wanted for block in parsed]
     for block, names_there in zip(reversed(parsed), reversed(defined), strict=True):
@@ -99,7 +99,7 @@ def _python(fenced: list[tuple[str, str]]) -> list[str]:
 
 def _defined(code: str) -> set[str]:
     """Functions and classes that a program defines at its top level."""
-    tree = _parse(code)
+    tree = syntax_tree(code)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name for node in tree.body if isinstance(node, kinds)} if tree else set()
 
@@ -112,7 +112,8 @@ def _dedented(code: str, indent: str) -> str:
     return "".join(line[len(indent) :] if line.strip() else "\n" for line in lines)
 
 
-def _parse(code: str) -> ast.Module | None:
+def syntax_tree(code: str) -> ast.Module | None:
+    """Return a program's syntax tree, or None where it has none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a program's own invalid escapes are not our business
@@ -124,7 +125,7 @@ def _parse(code: str) -> ast.Module | None:
 def _is_whole(code: str, entry_point: str | None) -> bool:
     if entry_point is None:
         return bool(_READS.search(code))
-    tree = _parse(code)
+    tree = syntax_tree(code)
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return tree is not None and any(
         isinstance(node, definitions) and node.name == entry_point for node in ast.walk(tree)
@@ -132,6 +133,6 @@ def _is_whole(code: str, entry_point: str | None) -> bool:
 
 
 def _defines_anything(text: str) -> bool:
-    tree = _parse(text)
+    tree = syntax_tree(text)
     kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.For, ast.While)
     return tree is not None and any(isinstance(node, kinds) for node in tree.body)

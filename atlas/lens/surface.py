@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import FiniteFloat, field_validator
 
 from atlas.contracts import Candidate, Contract, Execution, Verdict
+from atlas.extract import syntax_tree
 from atlas.state import TaskState
 
 LEAST_LOGPROB = -20.0  # of a single token; what is less says no more
@@ -80,7 +80,7 @@ def _logprobs(candidate: Candidate) -> dict[str, float]:
 
 def _text(code: str | None) -> dict[str, float]:
     """Length, and counts of what the syntax tree holds (as log(1 + n)); `nesting` is its depth in blocks."""
-    tree = parsed(code or "") if code else None
+    tree = syntax_tree(code or "") if code else None
     nodes = list(ast.walk(tree)) if tree else []
 
     def count(kinds: tuple[type[ast.AST], ...]) -> float:
@@ -98,16 +98,6 @@ def _text(code: str | None) -> dict[str, float]:
         "log_calls": count((ast.Call,)),
         "nesting": float(_depth(tree)) if tree else 0.0,
     }
-
-
-def parsed(code: str) -> ast.Module | None:
-    """Return the program's syntax tree, or None where it has none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a program's own invalid escapes are not our business
-            return ast.parse(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
 
 
 def _depth(tree: ast.AST) -> int:
