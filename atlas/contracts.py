@@ -307,6 +307,11 @@ class Execution(Contract):
     seconds: float = Field(ge=0, description="wall time until the executor answered")
 
     @property
+    def total(self) -> int:
+        """How many tests it was to run on; as many as it did, where that was not recorded."""
+        return max(self.tests, len(self.results))
+
+    @property
     def passed(self) -> int:
         """How many examples were accepted."""
         return sum(r.verdict is Verdict.ACCEPTED for r in self.results)
@@ -314,7 +319,7 @@ class Execution(Contract):
     @property
     def all_passed(self) -> bool:
         """True if there was at least one test and every one asked for was accepted."""
-        return bool(self.results) and self.passed == max(self.tests, len(self.results))
+        return bool(self.results) and self.passed == self.total
 
 
 class SelfTest(Contract):

@@ -48,7 +48,7 @@ def _failed(state: TaskState, samples: Sequence[Candidate]) -> float | None:
     for candidate in samples:
         run = state.executions.get(candidate.id)
         if run is not None and run.results:
-            shares.append(1 - run.passed / max(run.tests, len(run.results)))
+            shares.append(1 - run.passed / run.total)
     return fmean(shares) if shares else None
 
 

@@ -42,7 +42,7 @@ def self_testing_now(command: AnyCommand) -> str:
 
 
 def _passes(ran: Execution, what: str) -> str:
-    return f"passes {ran.passed} of {count(max(ran.tests, len(ran.results)), what)} ({ran.seconds:.1f} s)"
+    return f"passes {ran.passed} of {count(ran.total, what)} ({ran.seconds:.1f} s)"
 
 
 def _made(number: int, test: SelfTest) -> str:

@@ -111,7 +111,7 @@ def _depth(tree: ast.AST) -> int:
 
 def _judged(state: TaskState, candidate: Candidate) -> dict[str, float]:
     execution = state.executions.get(candidate.id)
-    tests = max(execution.tests, len(execution.results)) if execution and execution.results else 0
+    tests = execution.total if execution and execution.results else 0
     clustered = state.clustered
     compared = clustered is not None and clustered.inputs > 0
     size = next((len(c) for c in _clusters(state) if candidate.id in c), 0) if compared else 0

@@ -244,7 +244,7 @@ def _bare(result: TaskResult, grade: str) -> CandidateNote:
 def _execution(execution: Execution) -> ExecutionNote:
     return ExecutionNote(
         passed=execution.passed,
-        total=max(execution.tests, len(execution.results)),
+        total=execution.total,
         seconds=execution.seconds,
         lines=tuple(
             _verdict(number, verdict.verdict, verdict.error, verdict.output)

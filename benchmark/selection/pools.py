@@ -98,7 +98,7 @@ def _right(run: RunResults, task: str, candidate: Candidate, grades: Mapping[Pro
 def _passed(entries: Sequence[Entry]) -> dict[str, float]:
     finished = [e.event for e in entries if isinstance(e.event, ExecutionFinished)]
     return {
-        event.candidate: event.execution.passed / max(event.execution.tests, len(event.execution.results))
+        event.candidate: event.execution.passed / event.execution.total
         for event in finished
         if event.execution.results
     }

@@ -39,7 +39,7 @@ def passed_share(state: TaskState, candidate: Candidate) -> float | None:
     execution = state.executions.get(candidate.id)
     if execution is None or not execution.results:
         return None
-    return execution.passed / max(execution.tests, len(execution.results))
+    return execution.passed / execution.total
 
 
 def _on_examples(state: TaskState, groups: Groups, cluster: Cluster) -> dict[str, float]:
