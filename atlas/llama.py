@@ -121,6 +121,16 @@ class ServerAway(ModelServerError):
     """The server is away or loading and nothing of an answer has come: the same call may be made again."""
 
 
+def while_away(patience_s: float) -> AsyncRetrying:
+    """Return what carries out a call again and again while the server is away, for so long."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(ServerAway),
+        stop=stop_after_delay(patience_s),
+        wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
+        reraise=True,
+    )
+
+
 class LlamaClient:
     """Speaks to one llama-server.
 
@@ -310,13 +320,7 @@ class LlamaClient:
 
     async def _patiently(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Carry out `work`, again and again while the server is away, for as long as there is patience."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ServerAway),
-            stop=stop_after_delay(self._patience_s),
-            wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
-            reraise=True,
-        )
-        return await retrying(work, *args, **kwargs)
+        return await while_away(self._patience_s)(work, *args, **kwargs)
 
     async def _field(self, field: str, method: str, path: str, body: object = None) -> str:
         """Return one field of a JSON answer."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from prometheus_client import Gauge
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from atlas.cancellation import cancel
 from atlas.errors import ModelServerError
@@ -30,6 +29,7 @@ from atlas.llama import (
     OnTokens,
     ServerAway,
     ServerFacts,
+    while_away,
 )
 from atlas.model_facts import ModelFacts, Weights
 from atlas.span_embedding import Pooling, TextEmbedding
@@ -183,13 +183,7 @@ class LlamaFleet:
                     reason = error
             raise reason or ServerAway("LLAMA_URL names no server")
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ServerAway),
-            stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
-            wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
-            reraise=True,
-        )
-        return await retrying(once)
+        return await while_away(self._patience_s if patience_s is None else patience_s)(once)
 
     async def _see_weights(self) -> None:
         """Ask those that are there what they serve, unless they said so lately.
