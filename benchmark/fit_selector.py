@@ -24,7 +24,7 @@ from atlas.errors import BadInput
 from atlas.selection_api import Selection
 from atlas.selector import WEIGHTS_FILE, Provenance, SelectorWeights
 from benchmark.command import COMPLETE, carry_out
-from benchmark.datasets.id_lists import read_ids
+from benchmark.datasets.id_lists import refuse
 from benchmark.selection.fit import fit, rows
 from benchmark.selection.lens import Lens, ask_each
 from benchmark.selection.pools import PooledTask, load_pools
@@ -66,7 +66,7 @@ def fitted(options: argparse.Namespace) -> Fit:
         AtlasError: a pool cannot be read, or holds a task that is to be kept out.
     """
     tasks = load_pools(options.pools)
-    refuse(tasks, options.not_in)
+    refuse({task.task for task in tasks}, options.not_in)
     answers = run_interruptible(asked(tasks))
     ids = "\n".join(sorted({task.task for task in tasks}))
     data = {str(path.name): digest(path) for path in options.pools}
@@ -86,21 +86,6 @@ def fitted(options: argparse.Namespace) -> Fit:
     text = json.dumps(weights.model_dump(mode="json"), indent=1) + "\n"
     write_atomic(options.out, text)
     return Fit(out=str(options.out), weights=weights)
-
-
-def refuse(tasks: Sequence[PooledTask], lists: Sequence[str]) -> None:
-    """Check that no task is on a list of tasks that nothing may be tuned on.
-
-    Raises:
-        BadInput: one is; names it.
-    """
-    for each in lists:
-        kept_out = sorted({task.task for task in tasks} & set(read_ids(each)))
-        if kept_out:
-            raise BadInput(
-                f"{len(kept_out)} tasks of these pools are in {each} (first: {kept_out[0]}): they are "
-                "for measuring, and nothing is fitted to them"
-            )
 
 
 def digest(pool: Path) -> str:

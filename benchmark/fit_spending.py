@@ -29,7 +29,7 @@ from atlas.policy import Arm, Spending
 from atlas.spending import Tries, Try, tries
 from atlas.state import TaskState, fold
 from benchmark.command import COMPLETE, carry_out
-from benchmark.datasets.id_lists import read_ids
+from benchmark.datasets.id_lists import refuse
 from benchmark.results import load_journal, load_runs
 from benchmark.stored import write_atomic
 
@@ -91,11 +91,7 @@ def fitted(options: argparse.Namespace) -> Fit:
             models.add(state.task.pins.model)
             digest.update("".join(entry.model_dump_json() for entry in entries).encode())
         data[run.directory.name] = digest.hexdigest()
-    for each in options.not_in:
-        if kept_out := sorted(names & set(read_ids(each))):
-            raise BadInput(
-                f"{len(kept_out)} tasks are in {each} (first: {kept_out[0]}): nothing is fitted to them"
-            )
+    refuse(names, options.not_in, "runs")
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     sample, of_samples = fit_arm("samples", [each.samples for each in done])
     repair, of_repairs = fit_arm("repairs", [each.repairs for each in done])

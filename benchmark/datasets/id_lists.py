@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from atlas.errors import BadInput
@@ -33,6 +34,20 @@ def read_ids(source: str) -> frozenset[str]:
     if not ids:
         raise BadInput(f"{source}: names no id")
     return frozenset(ids)
+
+
+def refuse(tasks: Set[str], lists: Sequence[str], of: str = "pools") -> None:
+    """Check that no task is on a list of tasks that nothing may be tuned on; `of`: what they are from.
+
+    Raises:
+        BadInput: one is; names it. Or a list cannot be read.
+    """
+    for each in lists:
+        if kept_out := sorted(tasks & read_ids(each)):
+            raise BadInput(
+                f"{len(kept_out)} tasks of these {of} are in {each} (first: {kept_out[0]}): they are for "
+                "measuring, and nothing is fitted to them"
+            )
 
 
 def _from_json(name: str, key: str, text: str) -> list[str]:

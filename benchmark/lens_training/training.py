@@ -20,7 +20,8 @@ from atlas.lens.card import Card, CurvePoint, Evaluation
 from atlas.lens.energy import WeightsIdentity, name_of, to_bytes
 from atlas.lens.table import SUFFIX
 from atlas.lens.vectors import SPAN_PARTS
-from benchmark.fit_selector import digest, refuse
+from benchmark.datasets.id_lists import refuse
+from benchmark.fit_selector import digest
 from benchmark.lens_training.card_text import markdown
 from benchmark.lens_training.curve import learning_curve, plot
 from benchmark.lens_training.data import (
@@ -128,7 +129,7 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
 def _read(asked: Asked, tell: Tell) -> tuple[WeightsIdentity, Rows, Rows | None]:
     tell("reading the pools")
     for pool in asked.pools:
-        refuse(load_pools([pool]), asked.kept_out)
+        refuse({task.task for task in load_pools([pool])}, asked.kept_out)
     rows = read_rows(asked.pools, asked.kind, asked.parts)
     identity = identity_of((*asked.pools, *asked.report), rows.features)
     if not asked.report:
