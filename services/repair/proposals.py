@@ -24,12 +24,12 @@ class Failure(Contract):
     agreed: int = 0
 
 
-def failures(state: TaskState, candidate_id: str) -> list[Failure]:
-    """Return the first public examples that a candidate fails, then the shortest self-test that it fails.
+def failures(state: TaskState, candidate_id: str, public: int = SHOWN_FAILURES) -> list[Failure]:
+    """Return the first `public` examples that a candidate fails, then the shortest self-test that it fails.
 
     Each text is cut to 600 characters.
     """
-    found = _failed(state.task.problem.examples, state.executions[candidate_id])[:SHOWN_FAILURES]
+    found = _failed(state.task.problem.examples, state.executions[candidate_id])[:public]
     if ran := state.self_test_runs.get(candidate_id):
         found += _failed(state.self_tests, ran)[:SHOWN_SELF_TESTS]
     return found

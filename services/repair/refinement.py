@@ -24,7 +24,7 @@ from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import follow_up, messages
 from atlas.worker import Context
-from services.repair.proposals import Failure, failures, proposal
+from services.repair.proposals import failures, proposal
 
 SEED_OFFSET = 800  # past the seeds of a task's other calls
 SHOWN_FAILURES = 1  # public ones of each program
@@ -38,12 +38,6 @@ SCHEMA = object_of(
         "category": {"type": "string", "enum": list(CATEGORIES)},
     }
 )
-
-
-def _shown(failed: list[Failure]) -> list[Failure]:
-    """The first public example that a program fails, and the first self-test."""
-    public = [each for each in failed if not each.agreed]
-    return public[:SHOWN_FAILURES] + [each for each in failed if each.agreed]
 
 
 async def refine(context: Context, server: ModelServer, command: Refine) -> CandidateGenerated:
@@ -82,7 +76,7 @@ async def refine(context: Context, server: ModelServer, command: Refine) -> Cand
     programs = [
         {
             "code": context.state.candidates[name].code,
-            "failures": _shown(failures(context.state, name)),
+            "failures": failures(context.state, name, SHOWN_FAILURES),
         }
         for name in command.candidates
     ]
