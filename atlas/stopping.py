@@ -60,16 +60,14 @@ def stopped(state: TaskState, entrants: Sequence[Candidate]) -> Stop | None:
     found = votes(state, entrants)
     if not found:
         return None
-    counts = sorted((len(group) for group in found), reverse=True)
-    if isinstance(rule, BlendAsc):
-        confidence = blended(counts, spent(state))
-    else:
-        weights = evidence(found)
-        counts = [len(group) for _, group in sorted(zip(weights, found, strict=True), key=lambda p: -p[0])]
-        confidence = leading(*_two(sorted(weights, reverse=True)))
+    counts = [len(group) for group in found]
+    weights = evidence(found) if isinstance(rule, ReAsc) else counts
+    ranked = sorted(zip(weights, counts, strict=True), key=lambda pair: pair[0], reverse=True)
+    order = [weight for weight, _ in ranked]
+    confidence = blended(order, spent(state)) if isinstance(rule, BlendAsc) else leading(*_two(order))
     if confidence < rule.confidence:
         return None
-    return Stop(rule=rule.kind, votes=counts[0], of=sum(counts), confidence=confidence)
+    return Stop(rule=rule.kind, votes=ranked[0][1], of=sum(counts), confidence=confidence)
 
 
 def votes(state: TaskState, entrants: Sequence[Candidate]) -> list[list[Candidate]]:
@@ -151,12 +149,12 @@ def _single(state: TaskState, rule: ReAsc, entrants: Sequence[Candidate]) -> Sto
 def _answers(state: TaskState, group: Sequence[Candidate]) -> bool:
     """Whether a member ended well on a generated input: a program that ends nowhere has no answer."""
     texts = {c.code for c in group}
-    runs = (run for (_, name), of in state.probes.items() if _code(state, name) in texts for run in of)
-    return any(run.status is RunStatus.OK for run in runs)
-
-
-def _code(state: TaskState, name: str) -> str | None:
-    return state.candidates[name].code
+    return any(
+        run.status is RunStatus.OK
+        for (_, name), of in state.probes.items()
+        if state.candidates[name].code in texts
+        for run in of
+    )
 
 
 def _by_letter(voting: Sequence[Candidate]) -> list[list[Candidate]]:
