@@ -12,7 +12,8 @@ from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
 from atlas.selector import FEATURES, Provenance, load
-from benchmark.fit_selector import main, refuse
+from benchmark.datasets.id_lists import refuse
+from benchmark.fit_selector import main
 from benchmark.selection.fit import FOLDS, Rows, chosen, fit, out_of_fold
 from benchmark.selection.pools import load_pools
 
@@ -64,9 +65,10 @@ def test_labels_that_are_all_the_same_or_too_few_tasks_are_refused() -> None:
 def test_tasks_that_are_kept_out_are_refused(tmp_path: Path) -> None:
     tasks = load_pools([write_pool(tmp_path / "p", {"t1": [Draw("a")], "t2": [Draw("b")]})])
     (tmp_path / "splits.json").write_text(json.dumps({"report": ["t2"], "train": ["t1"]}))
-    refuse(tasks, [])
+    names = {task.task for task in tasks}
+    refuse(names, [])
     with pytest.raises(BadInput, match=r"1 tasks of these pools are in .*first: t2"):
-        refuse(tasks, [f"{tmp_path}/splits.json#report"])
+        refuse(names, [f"{tmp_path}/splits.json#report"])
 
 
 @pytest.mark.integration
