@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from sklearn.model_selection import GroupKFold
 
 from atlas.lens.card import CurvePoint
 from atlas.lens.energy import WeightsIdentity
 from benchmark.lens_training.data import Rows, Stage
-from benchmark.lens_training.evaluation import FOLDS, pairs
+from benchmark.lens_training.evaluation import folds, pairs
 from benchmark.lens_training.network import train
 from benchmark.lens_training.ranking import mean_auc
 from benchmark.report.drawing import Theme, draw
@@ -30,11 +29,7 @@ def learning_curve(
     fewer than `LEAST_MIXED` tasks is left out.
     """
     if report is None:
-        rest, fold = next(
-            GroupKFold(FOLDS, shuffle=True, random_state=seed).split(
-                train_rows.task, train_rows.right, train_rows.task
-            )
-        )
+        rest, fold = next(folds(train_rows, seed))
         there = set(train_rows.task[rest].tolist())
         measured, rows = fold, train_rows
     else:

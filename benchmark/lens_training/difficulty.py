@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from atlas.lens.card import DifficultyFigures
 from benchmark.lens_training.data import Floats, Ints, Matrix, Rows
 from benchmark.lens_training.ranking import Bools, auc_over_tasks
+from benchmark.lens_training.rivals import logistic
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 FOLDS, INNER_FOLDS = 5, 3
@@ -59,7 +57,7 @@ def _fitted(x: Matrix, y: Ints) -> Callable[[Matrix], Floats]:
         stated = np.zeros(len(y))
         try:
             for rest, fold in _folds(INNER_FOLDS).split(x, y):
-                stated[fold] = _logistic(strength).fit(x[rest], y[rest]).predict_proba(x[fold])[:, 1]
+                stated[fold] = logistic(strength).fit(x[rest], y[rest]).predict_proba(x[fold])[:, 1]
         except ValueError:  # a class with fewer tasks than folds: the strongest regularisation is the safest
             return _scores(x, y, STRENGTHS[0])
         losses[strength] = log_loss(y, stated)
@@ -67,13 +65,9 @@ def _fitted(x: Matrix, y: Ints) -> Callable[[Matrix], Floats]:
 
 
 def _scores(x: Matrix, y: Ints, strength: float) -> Callable[[Matrix], Floats]:
-    model = _logistic(strength).fit(x, y)
+    model = logistic(strength).fit(x, y)
     return lambda new: -np.asarray(model.decision_function(new), float)
 
 
 def _folds(n: int = FOLDS) -> StratifiedKFold:
     return StratifiedKFold(n, shuffle=True, random_state=0)
-
-
-def _logistic(strength: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +36,16 @@ class Platt:
         return np.asarray(expit(self.intercept + self.slope * energies), float)
 
 
+def folds(rows: Rows, seed: int) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the numbers of the rows outside and inside of each fold; the rows of a task stay together.
+
+    Raises:
+        ValueError: there are fewer tasks than folds.
+    """
+    by_task = GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    yield from by_task.split(rows.task, rows.right, rows.task)
+
+
 def pairs(rows: Rows, inside: Bools | None = None) -> tuple[Pairs, Ints]:
     """Return the rows of every stage as what is trained on, and by group the task that it is of.
 
@@ -62,9 +72,7 @@ def out_of_fold(rows: Rows, identity: WeightsIdentity, seed: int) -> tuple[dict[
         stage: {name: np.zeros(len(rows.right)) for name in LEARNED} for stage in rows.x
     }
     epochs = []
-    for rest, fold in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(
-        rows.task, rows.right, rows.task
-    ):
+    for rest, fold in folds(rows, seed):
         inside = np.zeros(len(rows.right), bool)
         inside[rest] = True
         trained, scores = learned(rows, inside, ~inside, identity, seed)
@@ -139,8 +147,7 @@ def platt_of(right: Bools, energies: Floats) -> Platt:
 def cross_fitted(rows: Rows, energies: Floats, seed: int) -> Floats:
     """Return each row's probability by a Platt scaling that was fitted without its task."""
     stated = np.zeros(len(energies))
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for rest, fold in folds.split(energies, rows.right, rows.task):
+    for rest, fold in folds(rows, seed):
         stated[fold] = platt_of(rows.right[rest], energies[rest]).of(energies[fold])
     return stated
 

@@ -38,7 +38,7 @@ def linear_probe(data: Pairs) -> Scores:
     if not len(y):
         raise ValueError("there is no task with right and wrong candidates")
     best = max(STRENGTHS, key=lambda c: _judged(x, y, rows.group, c))
-    model = _logistic(best).fit(x, y)
+    model = logistic(best).fit(x, y)
 
     def scores(new: Matrix) -> Floats:
         return -np.asarray(model.decision_function(new), float)
@@ -69,11 +69,12 @@ def _judged(x: Matrix, y: Ints, group: Ints, strength: float) -> float:
         return 0.0
     found = np.zeros(len(y))
     for rest, fold in GroupKFold(folds, shuffle=True, random_state=0).split(x, y, group):
-        found[fold] = -_logistic(strength).fit(x[rest], y[rest]).decision_function(x[fold])
+        found[fold] = -logistic(strength).fit(x[rest], y[rest]).decision_function(x[fold])
     return mean_auc(group, y.astype(bool), found)
 
 
-def _logistic(strength: float) -> Pipeline:
+def logistic(strength: float) -> Pipeline:
+    """Return a logistic regression over standardised features, to be fitted."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
 
 
