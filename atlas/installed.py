@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atlas import running_stack
+from atlas.files import write_whole
 
 if TYPE_CHECKING:
     from atlas.config import Settings
@@ -45,16 +46,11 @@ def write(run_dir: Path, stack: InstalledStack, owner: tuple[int, int] | None = 
         OSError: from the file system.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    path = run_dir / NAME
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(stack.model_dump_json(indent=1) + "\n")
     if owner is not None:
-        for each in (new, run_dir, run_dir.parent):
+        for each in (run_dir, run_dir.parent):
             os.chown(each, *owner)
-    new.replace(path)
+    path = run_dir / NAME
+    write_whole(path, stack.model_dump_json(indent=1) + "\n", owner=owner)
     return path
 
 

@@ -28,7 +28,7 @@ from atlas.config import Settings
 from atlas.embedded import executor_server, llama_server, redis_server, service_process
 from atlas.embedded.process import Child
 from atlas.errors import AtlasError, StartupError
-from atlas.files import take_lock
+from atlas.files import take_lock, write_whole
 from atlas.models import ModelFile
 
 log = logging.getLogger(__name__)
@@ -231,14 +231,7 @@ class Children:
             "llama_url": ready.llama_url,
             "executor_url": ready.executor_url,
         }
-        path = _state_path(ready.run_dir)
-        temporary = path.with_suffix(".tmp")
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
-        )  # URLs may hold passwords
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1)
-        temporary.replace(path)
+        write_whole(_state_path(ready.run_dir), json.dumps(state, indent=1))  # 0600: URLs may hold passwords
 
 
 def _launch_llama(settings: Settings, model: ModelFile, old: Server | None) -> Server:

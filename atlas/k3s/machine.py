@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from atlas.errors import InfrastructureError, StartupError
+from atlas.files import write_whole
 
 QUERY_S = 15.0
 WORK_S = 7200.0  # an image with a CUDA build takes its time
@@ -100,11 +100,7 @@ class Machine:
         """Write a file whole or not at all, never readable by more than `mode` says."""
         place = self.at(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(mode)
-        Path(name).replace(place)
+        write_whole(place, text, mode)
 
     def fetch(self, url: str, path: str) -> None:
         """Download a file.
