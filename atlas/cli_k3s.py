@@ -28,10 +28,14 @@ KubeconfigOption = Annotated[
     Path | None, typer.Option("--kubeconfig", help="a cluster that is there, instead of K3s", metavar="FILE")
 ]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="tarball of the images [built here]", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--images", help="tarball of the images [built here]", metavar="FILE", exists=True, dir_okay=False
+    ),
 ]
 K3sBinaryOption = Annotated[
-    Path | None, typer.Option("--k3s-binary", help="K3s's binary [fetched]", metavar="FILE")
+    Path | None,
+    typer.Option("--k3s-binary", help="K3s's binary [fetched]", metavar="FILE", exists=True, dir_okay=False),
 ]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="namespace of ATLAS", metavar="NAME")]
 
@@ -140,18 +144,21 @@ def install(
       1  the machine lacks something, or a step failed; says which, and what shows more
     """
     from atlas.k3s.install import carry_out, plan
-    from atlas.k3s.objects import in_cluster
-    from atlas.k3s.state import read_state
-    from atlas.k3s.steps import of_machine
+    from atlas.k3s.plan import all_of, of_machine
+    from atlas.k3s.state import STATE_FILE, read_state
+    from atlas.k3s.steps import owner
 
     box, wanted = _box(cpu, values, models, kubeconfig, images, k3s_binary, namespace, config)
     good = _looked_at(box, wanted)
     if not good and not dry_run:
         stderr().print("nothing was changed: mend what is missing first", style="red")
         raise typer.Exit(TROUBLE)
-    settings = None if box.facts.conf_error else settings_of(config)
-    steps = [*of_machine(box), *(in_cluster(box, settings.run_dir) if settings else [])]
-    done = read_state(box.machine)
+    if box.facts.conf_error:  # then it is not known where the note of the gateway goes
+        steps, state = of_machine(box), STATE_FILE
+    else:
+        run_dir = settings_of(config).run_dir
+        steps, state = all_of(box, run_dir), box.state_file(run_dir)
+    done = read_state(box.machine, state)
     out = stdout()
     out.print("\nThe plan:")
     for planned in plan(steps, done):
@@ -164,9 +171,11 @@ def install(
         return
     if not yes:
         typer.confirm("\nGo on?", abort=True)
-    carry_out(box.machine, steps, lambda line: out.print(line, markup=False))
+    carry_out(box.machine, steps, lambda line: out.print(line, markup=False), state)
+    sudo = "sudo " if owner() else ""
     out.print(
-        "\nATLAS is installed. Try it: ./scripts/verify-install.sh; python3 benchmark/v3_runner.py --limit 2"
+        f"\nATLAS is installed. Try it: {sudo}./scripts/verify-install.sh; "
+        "python3 benchmark/v3_runner.py --limit 2"
     )
 
 
@@ -220,36 +229,51 @@ def uninstall(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, change nothing")] = False,
     models: ModelsOption = MODELS,
     kubeconfig: KubeconfigOption = None,
-    namespace: NamespaceOption = "atlas",
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="namespace of ATLAS [as installed from here]", metavar="NAME"),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Take ATLAS away. The journal, the keys and the models stay, unless --data is given.
+
+    Which cluster and namespace that is was noted when it was installed; a machine that is not part of the
+    cluster is left alone.
 
     Examples:
       atlas k3s uninstall --dry-run
       atlas k3s uninstall --yes
       atlas k3s uninstall --k3s --data
     """
+    from atlas.errors import ConfigError
+    from atlas.installed import find
+    from atlas.k3s.chart import NAMESPACE
     from atlas.k3s.cluster import connect
     from atlas.k3s.facts import KUBECONFIG, OURS, UNIT_FILE
     from atlas.k3s.machine import Machine
     from atlas.k3s.uninstall import Removal, remove, says
 
-    machine, removal, out = Machine(), Removal(data, k3s), stdout()
+    run_dir = settings_of(config).run_dir
+    noted = find(run_dir)
+    place = kubeconfig or Path(noted.kubeconfig if noted else KUBECONFIG)
+    namespace = namespace or (noted.namespace if noted else NAMESPACE)
+    machine, out = Machine(), stdout()
+    removal = Removal(data, k3s, here=place == Path(KUBECONFIG))
     for line in says(removal, namespace, models, ours=OURS in machine.text(UNIT_FILE)):
         out.print(f"  {line}", markup=False)
     if dry_run:
         return
+    if removal.here and machine.uid():
+        raise ConfigError(f"this is user {machine.uid()}, and K3s is root's: sudo scripts/uninstall.sh")
     if not yes:
         typer.confirm("Go on?", abort=True)
-    place = kubeconfig or Path(KUBECONFIG)
     remove(
         machine,
-        connect(place) if kubeconfig or place.exists() else None,
+        connect(place) if place.exists() or not removal.here else None,
         removal,
         namespace=namespace,
         models_dir=models,
-        run_dir=settings_of(config).run_dir,
+        run_dir=run_dir,
         tell=lambda line: out.print(f"removing {line}", markup=False),
     )
 
@@ -270,6 +294,7 @@ def _box(
     from atlas.config import Settings
     from atlas.errors import ConfigError
     from atlas.k3s import chart
+    from atlas.k3s import images as own_images
     from atlas.k3s.cluster import connect
     from atlas.k3s.facts import gather
     from atlas.k3s.machine import Machine
@@ -288,6 +313,7 @@ def _box(
     if kubeconfig is None:
         isolates = can_isolate(facts)
         asked = merged(of_box(models, seccomp=isolates, apparmor=facts.apparmor), asked)
+        asked = merged(own_images.tags(asked, version("atlas"), archive=images), asked)
     box = Box(
         machine=machine,
         facts=facts,
@@ -306,6 +332,7 @@ def _box(
         gpu=chart.uses_gpu(asked),
         own_cluster=kubeconfig is not None,
         images_given=images is not None,
+        images_ours=bool(own_images.ours(asked)),
         k3s_given=k3s_binary is not None,
     )
     return box, wanted

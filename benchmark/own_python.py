@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+OLDEST = (3, 10)
 NEEDED = ("httpx", "numpy", "pydantic", "rich", "scipy")
 MARK = "ATLAS_TEST_OWN_PYTHON"  # of a process that was begun here; no setting, by its name
 
@@ -21,6 +22,8 @@ def ensure(root: Path, arguments: Sequence[str]) -> None:
     Exits with 1, and what to do about it, where there is none, or it lacks something as well.
     """
     absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if sys.version_info < OLDEST:  # RHEL 9's own is 3.9
+        absent.insert(0, "language of " + ".".join(map(str, OLDEST)))
     if not absent:
         return
     python = root / ".venv" / "bin" / "python"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import shutil
 import subprocess
@@ -97,6 +98,12 @@ def packed(chart: Path = CHART) -> bytes:
             with path.open("rb") as file:
                 archive.addfile(info, file)
     return gzip.compress(tar.getvalue(), mtime=0)
+
+
+def marked(values: Values, *, namespace: str = NAMESPACE, chart: Path = CHART) -> Values:
+    """Return the values with a word for this chart and these values, by which their objects are known."""
+    said = yaml.safe_dump([namespace, values], sort_keys=True).encode()
+    return values | {"installation": hashlib.sha256(packed(chart) + said).hexdigest()[:16]}
 
 
 def helm_chart(values: Values, *, namespace: str = NAMESPACE, chart: Path = CHART) -> Object:

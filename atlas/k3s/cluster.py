@@ -7,6 +7,7 @@ commands in pods, which takes a protocol of its own.
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import Sequence
 from contextlib import closing
@@ -168,6 +169,8 @@ def connect(kubeconfig: Path) -> Cluster:
         from kubernetes import client, config
     except ImportError as error:
         raise StartupError(f"this needs the `kubernetes` package: {INSTALL}") from error
+    if kubeconfig.exists() and not os.access(kubeconfig, os.R_OK):
+        raise ConfigError(f"{kubeconfig} is not for this user to read: call this with sudo")
     settings = client.Configuration()
     loader: Any = config  # untyped in the package
     try:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlas import models
+from atlas.catalogue import CATALOGUE
 from atlas.config import load
 from atlas.errors import ConfigError, ModelFileError
+from atlas.k3s import needs
 from atlas.k3s.machine import Machine
 from atlas.k3s.state import read_state
 from atlas.k3s.values import NODE_PORT, Values
@@ -21,10 +23,8 @@ KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 MODULES = ("overlay", "br_netfilter", "vxlan", "nf_conntrack")
 # The API server, the kubelet, and the gateway.
 PORTS = {6443: "Kubernetes' API", 10250: "kubelet", NODE_PORT: "gateway"}
-NVIDIA, DISPLAYS = (
-    "0x10de",
-    "0x03",
-)  # of PCI: the vendor, and the class of graphics cards
+NVIDIA, DISPLAYS = "0x10de", "0x03"  # of PCI: the vendor, and the class of graphics cards
+APPARMOR_ABIS = ("4.0", "3.0")  # that the sandbox's profile can be written for
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,19 @@ class Gpu:
 
 @dataclass(frozen=True)
 class ModelFact:
-    """The model's file in the models directory; `trouble`: why it cannot be used, if it is there."""
+    """The model's file in the models directory.
+
+    `trouble`: why it cannot be used, and `mend`: what mends that. `vram_mib`: the memory of a GPU that it and
+    its draft model take with the context and slots that are asked for; None: that is not known yet.
+    """
 
     name: str
     path: str
     there: bool
     trouble: str = ""
+    mend: str = ""
     download_mib: int = 0
+    vram_mib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Facts:
     toolkit: bool = False
     selinux: str | None = None  # enforcing, permissive; None: off
     selinux_policy: bool = False  # K3s's own
-    apparmor: bool = False
-    apparmor_restricts: bool = False  # unprivileged user namespaces
+    apparmor: bool = False  # it is on, and profiles can be loaded
+    apparmor_abi: str = ""  # the newest of APPARMOR_ABIS that it knows
     user_namespaces: int = 0
     firewall: str = ""
     ports_taken: tuple[int, ...] = ()
@@ -107,9 +113,12 @@ def gather(machine: Machine, values: Values, models_dir: Path, config: Path | No
         toolkit=machine.which("nvidia-container-runtime"),
         selinux={"1": "enforcing", "0": "permissive"}.get(machine.text("/sys/fs/selinux/enforce").strip()),
         selinux_policy=machine.exists("/usr/share/selinux/packages/k3s.pp"),
-        apparmor=machine.text("/sys/module/apparmor/parameters/enabled").strip() == "Y",
-        apparmor_restricts=machine.text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").strip()
-        == "1",
+        # Without its parser containerd, too, leaves it alone.
+        apparmor=machine.text("/sys/module/apparmor/parameters/enabled").strip() == "Y"
+        and machine.which("apparmor_parser"),
+        apparmor_abi=next(
+            (each for each in APPARMOR_ABIS if machine.exists(f"/etc/apparmor.d/abi/{each}")), ""
+        ),
         user_namespaces=_number(machine.text("/proc/sys/user/max_user_namespaces"), r"(\d+)"),
         firewall=next((each for each in ("firewalld", "ufw") if _active(machine, each)), ""),
         ports_taken=tuple(port for port in PORTS if machine.port_taken(port)),
@@ -200,24 +209,40 @@ def _conf_error(config: Path | None) -> str:
 
 
 def _model(machine: Machine, values: Values, models_dir: Path) -> ModelFact | None:
-    settings, llama = values.get("settings") or {}, values.get("llamaServer") or {}
+    llama = values.get("llamaServer") or {}
     if (llama.get("models") or {}).get("source", "hostPath") != "hostPath":
         return None
-    if given := settings.get("modelPath"):
-        path = models_dir / Path(str(given)).name
-        there = machine.exists(str(path))
-        return ModelFact(path.name, str(path), there, _not_gguf(machine, path) if there else "")
+
+    def place(name: str) -> Path:
+        return machine.at(str(models_dir / name))
+
     try:
-        model = models.named(str(settings.get("model", "qwen3-14b")))
+        file = needs.model_file(values)
+        draft = needs.draft_file(values, gpu=True)
+        vram = needs.vram_mib(values, place)
     except ModelFileError as error:
-        return ModelFact(str(settings.get("model")), "", False, str(error))
-    path = models_dir / model.file
-    download = model.bytes // 2**20
-    if not machine.exists(str(path)):
-        return ModelFact(model.name, str(path), False, download_mib=download)
-    right = machine.sha256(str(path)) == model.sha256
-    trouble = "" if right else f"{path} has another sha256 than {model.name} of the catalogue"
-    return ModelFact(model.name, str(path), True, trouble, download)
+        return ModelFact("", "", False, str(error), "correct MODEL and DRAFT_MODEL in atlas.conf")
+    path = str(models_dir / file)
+    there = machine.exists(path)
+    known = {each.file: each for each in CATALOGUE.values()}
+    if draft is not None and draft not in known and not place(draft).exists():
+        lacks = str(models_dir / draft)
+        mend = f"put it there, readable for everyone: install -D -m 644 FILE {lacks}"
+        return ModelFact(file, path, there, f"{lacks}, which DRAFT_MODEL names, is not there", mend)
+    if needs.setting(values, "model_path") or file not in known:
+        trouble = _not_gguf(machine, Path(path)) if there else ""
+        return ModelFact(file, path, there, trouble, f"put another file there: {path}", vram_mib=vram)
+    model = known[file]
+    wrong = there and machine.sha256(path) != model.sha256
+    return ModelFact(
+        model.name,
+        path,
+        there,
+        f"{path} has another sha256 than {model.name} of the catalogue" if wrong else "",
+        f"rm {path}, and let it be fetched again",
+        download_mib=model.bytes // 2**20,
+        vram_mib=vram,
+    )
 
 
 def _not_gguf(machine: Machine, path: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from atlas.errors import AtlasError, InfrastructureError
 from atlas.k3s.machine import Machine
-from atlas.k3s.state import read_state, record
+from atlas.k3s.state import STATE_FILE, read_state, record
 from atlas.k3s.steps import Step
 
 
@@ -32,26 +32,28 @@ def plan(steps: Sequence[Step], done: dict[str, str]) -> list[Planned]:
     return planned
 
 
-def carry_out(machine: Machine, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
-    """Do what is left, in order; each is noted as it is done, so that the next call goes on here.
+def carry_out(
+    machine: Machine, steps: Sequence[Step], tell: Callable[[str], None], state: str = STATE_FILE
+) -> None:
+    """Do what is left, in order; each is noted in `state` as it is done, so that the next call goes on here.
 
     Raises:
         InfrastructureError: a step failed; says which, why, and how to go on.
     """
     for number, step in enumerate(steps, start=1):
         head = f"[{number}/{len(steps)}] {step.name}"
-        if _done(step, read_state(machine)):
+        if _done(step, read_state(machine, state)):
             tell(f"{head}: holds")
             continue
         tell(f"{head}: {step.says}")
         try:
             step.do()
+            record(machine, step.name, digest(step), state)
         except (AtlasError, OSError) as error:
             again = "The same command goes on from there, once that is mended."
             raise InfrastructureError(
                 f"step {step.name} failed: {error}\n{again}", retryable=False
             ) from error
-        record(machine, step.name, digest(step))
 
 
 def digest(step: Step) -> str:

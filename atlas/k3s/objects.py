@@ -20,6 +20,11 @@ from atlas.k3s.values import Values, merged
 
 HELM_CHART = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts/atlas"
 API_KEY_SECRET, REDIS_SECRET = "atlas-api-key", "atlas-redis"
+RELEASES = "owner=helm,name=atlas"  # Helm's notes of each try, in Secrets
+GIVEN_UP = {"failed", "pending-install", "pending-upgrade", "pending-rollback"}
+HELM_PODS = "helmcharts.helm.cattle.io/chart=atlas"
+HELM_TRIES = 2
+HELM_GRACE_S = 30.0  # until the pod of an earlier try is gone
 READY_S = 2400.0  # pulling Redis, loading and hashing 9 GB from a slow disk
 CONTROLLER_S = 120.0
 POLL_S = 3.0
@@ -33,7 +38,8 @@ def in_cluster(box: Box, run_dir: Path) -> list[Step]:
 
 def apply(box: Box) -> Step:
     """The objects: by K3s's controller where there is one, else each by itself."""
-    objects = chart.for_k3s(box.values, gpu=box.gpu, namespace=box.namespace)
+    values = chart.marked(box.values, namespace=box.namespace)
+    objects = chart.for_k3s(values, gpu=box.gpu, namespace=box.namespace)
     wanted = objects[-1]["spec"]
 
     def holds() -> bool:
@@ -47,13 +53,25 @@ def apply(box: Box) -> Step:
         while not (there := cluster.has_helm_charts()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         if there:
+            _forget_failed_tries(cluster, box.namespace)
             for each in objects:
                 cluster.apply(each)
         else:
-            _apply_plainly(cluster, box.values, box.namespace)
+            _apply_plainly(cluster, values, box.namespace)
 
     says = f"the objects of charts/atlas, in namespace {box.namespace}"
     return Step("objects", says, yaml.safe_dump(wanted), holds, do)
+
+
+def _forget_failed_tries(cluster: Cluster, namespace: str) -> None:
+    """Delete Helm's notes of tries that did not end well, after which K3s's job leaves a release alone.
+
+    The last good one, if any, is then upgraded; else Helm installs, and takes over what the try had made.
+    """
+    base = f"/api/v1/namespaces/{namespace}/secrets"
+    for each in cluster.items(base, labelSelector=RELEASES):
+        if each["metadata"]["labels"].get("status") in GIVEN_UP:
+            cluster.delete(f"{base}/{each['metadata']['name']}")
 
 
 def _apply_plainly(cluster: Cluster, values: Values, namespace: str) -> None:
@@ -88,17 +106,21 @@ def _random(length: int) -> str:
 
 
 def ready(box: Box) -> Step:
-    """Every pod ready: the model is loaded, and services answer."""
+    """Every pod ready, of what was asked for: the model is loaded, and services answer."""
+    installation = chart.marked(box.values, namespace=box.namespace)["installation"]
 
     def holds() -> bool:
-        return unready(box.cluster, box.namespace) == []
+        return unready(box.cluster, box.namespace, installation) == []
 
     def do() -> None:
-        deadline, told = time.monotonic() + READY_S, ""
-        while waiting := unready(box.cluster, box.namespace):
+        begun, told = time.monotonic(), ""
+        deadline = begun + READY_S
+        while waiting := unready(box.cluster, box.namespace, installation):
             if (line := f"  waiting for {', '.join(waiting)}") != told:
                 box.tell(line)
                 told = line
+            if time.monotonic() > begun + HELM_GRACE_S and (said := helm_trouble(box.cluster)):
+                raise InfrastructureError(said, retryable=False)
             if time.monotonic() > deadline:
                 raise InfrastructureError(
                     f"not ready after {READY_S / 60:.0f} min: {'; '.join(waiting)}. See: "
@@ -106,25 +128,47 @@ def ready(box: Box) -> Step:
                 )
             time.sleep(POLL_S)
 
-    return Step("ready", "wait until every pod is ready", "", holds, do)
+    return Step("ready", "wait until every pod is ready", installation, holds, do)
 
 
-def unready(cluster: Cluster, namespace: str) -> list[str]:
+def helm_trouble(cluster: Cluster) -> str:
+    """Say why Helm, which K3s starts again when it fails, keeps failing; nothing where it does not."""
+    for pod in _helm_pods(cluster):
+        for each in (pod.get("status") or {}).get("containerStatuses") or []:
+            ended = ((each.get("state") or {}).get("terminated") or {}).get("exitCode")
+            last = (each.get("lastState") or {}).get("terminated") or {}
+            if ended != 0 and last.get("exitCode") and int(each.get("restartCount") or 0) >= HELM_TRIES:
+                said = (last.get("message") or f"it ends with {last['exitCode']}").strip()[-500:]
+                more = "kubectl -n kube-system logs job/helm-install-atlas"
+                return f"Helm fails in the cluster: {said}; see: {more}"
+    return ""
+
+
+def _helm_pods(cluster: Cluster) -> list[Object]:
+    """Return the pods that install the chart; what uninstalls it, or is on its way out, is none."""
+    return [
+        pod
+        for pod in cluster.items("/api/v1/namespaces/kube-system/pods", labelSelector=HELM_PODS)
+        if pod["metadata"]["name"].startswith("helm-install-")
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def unready(cluster: Cluster, namespace: str, installation: str = "") -> list[str]:
     """Return what is not ready, each with the reason that its pods give.
 
-    Raises:
-        InfrastructureError: Helm failed in the cluster, which does not mend itself.
+    `installation`: the word that the objects must be marked by; those of another are still to be replaced.
     """
-    failed = cluster.find("/apis/batch/v1/namespaces/kube-system/jobs/helm-install-atlas")
-    if failed is not None and int((failed.get("status") or {}).get("failed") or 0) > 1:
-        raise InfrastructureError(
-            "Helm failed in the cluster; see: kubectl -n kube-system logs job/helm-install-atlas",
-            retryable=False,
-        )
-    base = f"/apis/apps/v1/namespaces/{namespace}"
-    owners = [*cluster.items(f"{base}/deployments"), *cluster.items(f"{base}/statefulsets")]
-    if not owners:
-        return ["the chart's objects, which are not there yet"]
+    base, ours = f"/apis/apps/v1/namespaces/{namespace}", "app.kubernetes.io/name=atlas"
+    owners = [
+        each
+        for kind in ("deployments", "statefulsets")
+        for each in cluster.items(f"{base}/{kind}", labelSelector=ours)
+    ]
+    if not owners or (installation and any(_mark(each) != installation for each in owners)):
+        why = next((f" ({said})" for pod in _helm_pods(cluster) if (said := trouble(pod))), "")
+        state = "still of an earlier installation" if owners else "not there yet"
+        return [f"the chart's objects, which are {state}{why}"]
     late = sorted(each["metadata"]["name"] for each in owners if not _whole(each))
     if not late:
         return []
@@ -149,6 +193,10 @@ def trouble(pod: Object) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"{name}: {condition.get('reason')}: {condition.get('message')}"[:300]
     return ""
+
+
+def _mark(owner_: Object) -> str:
+    return str((owner_["metadata"].get("annotations") or {}).get("atlas/installation", ""))
 
 
 def _whole(owner_: Object) -> bool:

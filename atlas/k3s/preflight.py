@@ -11,7 +11,8 @@ from atlas.k3s.facts import MODULES, PORTS, Facts
 
 RAM_MIB = 14 * 1024  # a machine with 16 GB reports less
 CPU_RAM_MIB = 6 * 1024
-VRAM_MIB = 15_000  # a card with 16 GB reports about 16,311
+# Where what the model takes is not known. That is enough for the default one (14,765): a card with 16 GB.
+VRAM_MIB = 15_000
 # K3s with its images 3 GB, ours 8 (with CUDA) or 2, the journal and room to breathe.
 DISK_MIB, CPU_DISK_MIB = 40 * 1024, 15 * 1024
 OLDEST_DRIVER = (525, 60)  # runs CUDA 12 at all
@@ -25,11 +26,15 @@ SANDBOX_HELP = "docs/SANDBOX.md says what `pod` keeps out"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What kind of installation is asked for; `own_cluster`: one that is there, by its kubeconfig."""
+    """What kind of installation is asked for.
+
+    `own_cluster`: one that is there, by its kubeconfig; `images_ours`: any that no registry has.
+    """
 
     gpu: bool = True
     own_cluster: bool = False
     images_given: bool = False
+    images_ours: bool = True
     k3s_given: bool = False
 
 
@@ -144,15 +149,23 @@ def _card(facts: Facts) -> Iterator[Check]:
     driver = ".".join(map(str, gpu.driver))
     detail = f"{gpu.name}, {gpu.vram_mib:,} MiB, driver {driver}"
     oldest = BLACKWELL_DRIVER if gpu.capability >= BLACKWELL else OLDEST_DRIVER
+    need = facts.model.vram_mib if facts.model is not None else VRAM_MIB
+    name = facts.model.name if facts.model is not None else "a model in a volume claim"
     if gpu.capability < OLDEST_CAPABILITY:
         fix = "RTX 30, 40 or 50; or install without: --cpu"
         yield Check("gpu", "missing", f"{detail}: too old a GPU for our build of llama-server", fix)
-    elif gpu.vram_mib < VRAM_MIB:
-        fix = f"a smaller model: atlas doctor --vram {gpu.vram_mib // 1024} says which; or --cpu"
-        yield Check("gpu", "missing", f"{detail}: {VRAM_MIB:,} wanted for the default model", fix)
+    elif need is not None and gpu.vram_mib < need:
+        fix = (
+            "less in atlas.conf: CONTEXT_TOKENS, SLOTS, KV_TYPE=q8_0, DRAFT_MODEL=none, a smaller MODEL "
+            f"(`atlas doctor --vram {gpu.vram_mib // 1024}` plans); or --cpu"
+        )
+        yield Check("gpu", "missing", f"{detail}: {need:,} wanted for {name}", fix)
     elif gpu.driver < oldest:
         fix = f"install NVIDIA's driver {oldest[0]} or newer, and reboot"
         yield Check("gpu", "missing", f"{detail}: too old for CUDA 12 on this GPU", fix)
+    elif need is None and gpu.vram_mib < VRAM_MIB:
+        fix = f"atlas models pull {name}; atlas doctor --model {name} --vram {gpu.vram_mib // 1024}"
+        yield Check("gpu", "warning", f"{detail}: what {name} takes is known once it is here", fix)
     else:
         yield Check("gpu", "ok", detail)
     if facts.toolkit:
@@ -210,7 +223,9 @@ def _k3s(facts: Facts, wanted: Wanted) -> Iterator[Check]:
 
 
 def _images(facts: Facts, wanted: Wanted) -> Iterator[Check]:
-    if wanted.images_given:
+    if not wanted.images_ours:
+        yield Check("images", "ok", "from a registry, as the values say")
+    elif wanted.images_given:
         yield Check("images", "ok", "given by --images")
     elif facts.builder:
         yield Check("images", "ok", f"built here by {facts.builder}")
@@ -226,10 +241,7 @@ def _model(facts: Facts, _: Wanted) -> Iterator[Check]:
     if model is None:
         yield Check("model", "ok", "in a volume claim, as the values say")
     elif model.trouble:
-        fix = (
-            f"rm {model.path}, and let it be fetched again" if model.there else "correct MODEL in atlas.conf"
-        )
-        yield Check("model", "missing", model.trouble, fix)
+        yield Check("model", "missing", model.trouble, model.mend)
     elif model.there:
         yield Check("model", "ok", model.path)
     elif model.download_mib:

@@ -6,26 +6,26 @@ import json
 
 from atlas.k3s.machine import Machine
 
-STATE_FILE = "/var/lib/atlas/install.json"
+STATE_FILE = "/var/lib/atlas/install.json"  # of the machine; an installation on another cluster has its own
 
 
-def read_state(machine: Machine) -> dict[str, str]:
+def read_state(machine: Machine, file: str = STATE_FILE) -> dict[str, str]:
     """Return, by step, what it was done with (a digest); nothing where none was, or the file is damaged.
 
     A damaged file costs no more than doing again what holds already.
     """
     try:
-        found = json.loads(machine.text(STATE_FILE))["done"]
+        found = json.loads(machine.text(file))["done"]
     except (ValueError, LookupError, TypeError):
         return {}
     return {str(step): str(digest) for step, digest in found.items()} if isinstance(found, dict) else {}
 
 
-def record(machine: Machine, step: str, digest: str) -> None:
+def record(machine: Machine, step: str, digest: str, file: str = STATE_FILE) -> None:
     """Note that a step is done."""
-    write(machine, read_state(machine) | {step: digest})
+    write(machine, read_state(machine, file) | {step: digest}, file)
 
 
-def write(machine: Machine, done: dict[str, str]) -> None:
+def write(machine: Machine, done: dict[str, str], file: str = STATE_FILE) -> None:
     """Replace the file."""
-    machine.write(STATE_FILE, json.dumps({"done": done}, indent=1) + "\n")
+    machine.write(file, json.dumps({"done": done}, indent=1) + "\n")

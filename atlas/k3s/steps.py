@@ -12,17 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlas import models
-from atlas.errors import AtlasError
-from atlas.k3s import chart, release
+from atlas.catalogue import CATALOGUE
+from atlas.k3s import chart, needs, release
 from atlas.k3s.cluster import Cluster
 from atlas.k3s.facts import K3S, KUBECONFIG, UNIT_FILE, Facts
 from atlas.k3s.machine import Machine
-from atlas.k3s.preflight import can_isolate
-from atlas.k3s.values import APPARMOR_PROFILE, SECCOMP_PROFILE, Values
+from atlas.k3s.state import STATE_FILE
+from atlas.k3s.values import Values
 
-SECCOMP_FILE = f"/var/lib/kubelet/seccomp/{SECCOMP_PROFILE}"
-APPARMOR_FILE = f"/etc/apparmor.d/{APPARMOR_PROFILE}"
-IMAGES_FILE = "/var/lib/atlas/images.tar"
 CONTAINERS_LABEL = "container_file_t"  # what SELinux lets containers read
 
 
@@ -44,7 +41,7 @@ class Box:
     Attributes:
         values: of the chart, all of them laid together.
         local_models: where this user's models are (`atlas models pull`): they are not fetched twice.
-        images: a tarball of the images; None: they are built here.
+        images: an archive of the images; None: they are built here.
         k3s_binary: a file that is K3s; None: it is fetched.
         kubeconfig: of a cluster that is there; None: K3s on this machine.
     """
@@ -62,6 +59,10 @@ class Box:
     version: str = ""
     tell: Callable[[str], None] = field(default=lambda line: None)
 
+    def state_file(self, run_dir: Path) -> str:
+        """Return where the steps that are done are noted: not on the machine, if the cluster is elsewhere."""
+        return STATE_FILE if self.kubeconfig is None else str(run_dir.resolve() / "install.json")
+
     @property
     def gpu(self) -> bool:
         """Whether llama-server is given one."""
@@ -71,15 +72,6 @@ class Box:
     def cluster(self) -> Cluster:
         """A client of the cluster."""
         return self.connect(self.kubeconfig or self.machine.at(KUBECONFIG))
-
-    def image_names(self) -> tuple[str, str, str]:
-        """Return the images that are ours: services, executor, llama-server."""
-        kind = "cuda" if self.gpu else "cpu"
-        return (
-            f"localhost/atlas:{self.version}",
-            f"localhost/atlas-executor:{self.version}",
-            f"localhost/atlas-llama-server:{self.version}-{kind}",
-        )
 
 
 def k3s(box: Box) -> Step:
@@ -107,32 +99,11 @@ def k3s(box: Box) -> Step:
     return Step("k3s", says, release.VERSION + config, holds, do)
 
 
-def profiles(box: Box) -> Step:
-    """Profiles that open the sandbox's level `namespaces` in its pod."""
-    machine = box.machine
-    files = {SECCOMP_FILE: (chart.K3S_FILES / "executor-seccomp.json").read_text(encoding="utf-8")}
-    if box.facts.apparmor:
-        files[APPARMOR_FILE] = (chart.K3S_FILES / "atlas-executor.apparmor").read_text(encoding="utf-8")
-
-    def do() -> None:
-        for path, text in files.items():
-            machine.write(path, text)
-        if APPARMOR_FILE in files:
-            machine.do("apparmor_parser", "-r", str(machine.at(APPARMOR_FILE)))
-
-    def holds() -> bool:
-        return all(machine.text(path) == text for path, text in files.items())
-
-    return Step("profiles", f"the sandbox's profiles: {', '.join(files)}", "".join(files.values()), holds, do)
-
-
 def model(box: Box) -> Step:
     """The model's file, where llama-server's pod looks for it."""
-    machine, fact, target = box.machine, box.facts.model, machine_path(box)
-    settings = box.values.get("settings") or {}
-    names = [fact.name] if fact is not None and not settings.get("modelPath") else []
-    if names and box.gpu and (draft := models.named(names[0]).draft):
-        names.append(draft)  # speculative decoding pays on a GPU
+    machine, target = box.machine, machine_path(box)
+    wanted = (needs.model_file(box.values), needs.draft_file(box.values, gpu=box.gpu))
+    names = [each.name for each in CATALOGUE.values() if each.file in wanted]
 
     def holds() -> bool:
         return all(machine.exists(str(box.models_dir / models.named(name).file)) for name in names)
@@ -174,63 +145,9 @@ def _label(box: Box) -> None:
         box.machine.do("chcon", "-R", "-t", CONTAINERS_LABEL, str(machine_path(box)))
 
 
-def images(box: Box) -> Step:
-    """Our three images, in K3s's own store."""
-    machine, names, builder = box.machine, box.image_names(), box.facts.builder
-    containerfiles = (
-        "deploy/images/atlas.Containerfile",
-        "deploy/images/executor.Containerfile",
-        "services/llama-server/Containerfile",
-    )
-
-    def holds() -> bool:
-        held = machine.ask(str(machine.at(K3S)), "ctr", "-n", "k8s.io", "images", "ls", "-q").out.split()
-        return set(names) <= set(held)
-
-    def build() -> None:
-        for name, file in zip(names, containerfiles, strict=True):
-            box.tell(f"  building {name}")
-            ignore = chart.ROOT / f"{file}.dockerignore"
-            extra = ["--ignorefile", str(ignore)] if builder == "podman" and ignore.is_file() else []
-            if "llama-server" in name:
-                extra += ["--build-arg", f"BASE={'cuda' if box.gpu else 'cpu'}"]
-            machine.do(builder, "build", "-f", file, *extra, "-t", name, ".", cwd=chart.ROOT)
-        several = ["--multi-image-archive"] if builder == "podman" else []
-        machine.do(builder, "save", *several, "-o", str(machine.at(IMAGES_FILE)), *names)
-
-    def do() -> None:
-        if box.images is None:
-            machine.at(IMAGES_FILE).parent.mkdir(parents=True, exist_ok=True)
-            machine.at(IMAGES_FILE).unlink(missing_ok=True)  # podman adds to an archive that is there
-            build()
-        tarball = str(box.images or machine.at(IMAGES_FILE))
-        machine.do(str(machine.at(K3S)), "ctr", "-n", "k8s.io", "images", "import", tarball)
-        if box.images is None:
-            machine.at(IMAGES_FILE).unlink(missing_ok=True)
-        if not holds() and box.images is not None:
-            raise AtlasError(f"{box.images} does not hold {', '.join(names)}")
-
-    how = f"loaded from {box.images}" if box.images else f"built here by {builder}"
-    return Step("images", f"images {', '.join(names)}, {how}", " ".join(names), holds, do)
-
-
 def owner() -> tuple[int, int] | None:
     """Return the user and group that `sudo` was called by; None without."""
     try:
         return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
     except (KeyError, ValueError):
         return None
-
-
-def of_machine(box: Box) -> list[Step]:
-    """Return the steps that change the machine; none where the cluster is somebody else's."""
-    if box.kubeconfig is not None:
-        return []
-    steps = []
-    if not box.facts.k3s_version or box.facts.k3s_ours:
-        steps.append(k3s(box))
-    if can_isolate(box.facts):
-        steps.append(profiles(box))
-    if box.facts.model is not None:
-        steps.append(model(box))
-    return [*steps, images(box)]

@@ -12,13 +12,12 @@ import psutil  # type: ignore[import-untyped]
 
 from atlas import installed
 from atlas.errors import InfrastructureError
-from atlas.k3s import release
+from atlas.k3s import profiles, release
 from atlas.k3s.cluster import Cluster
 from atlas.k3s.facts import K3S, OURS, UNIT_FILE
 from atlas.k3s.machine import Machine
 from atlas.k3s.objects import HELM_CHART, POLL_S
-from atlas.k3s.state import read_state, write
-from atlas.k3s.steps import APPARMOR_FILE, SECCOMP_FILE
+from atlas.k3s.state import STATE_FILE, read_state, write
 
 GONE_S = 300.0
 K3S_DATA = "/var/lib/rancher/k3s"
@@ -26,21 +25,26 @@ K3S_DATA = "/var/lib/rancher/k3s"
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes: the release always; `data`: claims with the journal, keys, models; `k3s`: K3s itself."""
+    """What goes: the release always; `data`: claims with the journal, keys, models; `k3s`: K3s itself.
+
+    `here`: it was installed on this machine; else on another cluster, and the machine is left alone.
+    """
 
     data: bool = False
     k3s: bool = False
+    here: bool = True
 
 
 def says(removal: Removal, namespace: str, models_dir: Path, *, ours: bool) -> list[str]:
     """Say what will go, and what stays."""
     lines = [f"remove ATLAS's pods, Services and settings from namespace {namespace}"]
-    kept = f"the journal and the keys (namespace {namespace}), and the models in {models_dir}"
+    kept = f"the journal and the keys (namespace {namespace})"
+    if removal.here:
+        kept += f", and the models in {models_dir}"
     lines.append(f"{'remove' if removal.data else 'keep'} {kept}")
     if removal.k3s:
-        lines.append(
-            "remove K3s, with everything that runs on it" if ours else "keep K3s: it was here before ATLAS"
-        )
+        gone = "remove K3s, with everything that runs on it"
+        lines.append(gone if ours and removal.here else "keep K3s: it was here before ATLAS")
     return lines
 
 
@@ -54,33 +58,47 @@ def remove(
     run_dir: Path,
     tell: Callable[[str], None],
 ) -> None:
-    """Remove it; what is gone already is no trouble. `cluster` None: there is none that answers.
+    """Remove it; what is gone already is no trouble. `cluster` None: there is none any more.
 
     Raises:
         InfrastructureError: something does not go; says what shows more.
     """
-    done = read_state(machine)
-    if cluster is not None:
+    whole = removal.here and removal.k3s and OURS in machine.text(UNIT_FILE)
+    if cluster is not None and not (whole and not _answers(cluster, tell)):
         _release(cluster, namespace, tell)
         if removal.data:
             tell(f"namespace {namespace}")
             cluster.delete(f"/api/v1/namespaces/{namespace}")
+    if removal.here:
+        _from_machine(machine, removal, models_dir, tell, whole=whole)
+    installed.forget(run_dir)
+
+
+def _answers(cluster: Cluster, tell: Callable[[str], None]) -> bool:
+    """Whether K3s, which is about to go, can be asked to end the pods properly."""
+    try:
+        cluster.version()
+    except InfrastructureError as error:
+        tell(f"everything with K3s, which does not answer ({error})")
+        return False
+    return True
+
+
+def _from_machine(
+    machine: Machine, removal: Removal, models_dir: Path, tell: Callable[[str], None], *, whole: bool
+) -> None:
+    done = read_state(machine)
+    left = {"k3s", "images", "model"}
     if removal.data:
         tell(str(models_dir))
         shutil.rmtree(machine.at(str(models_dir)), ignore_errors=True)
-        done.pop("model", None)
-    installed.forget(run_dir)
-    for path in (SECCOMP_FILE, APPARMOR_FILE):
-        if machine.exists(path):
-            if path == APPARMOR_FILE and machine.which("apparmor_parser"):
-                machine.do("apparmor_parser", "-R", str(machine.at(path)))
-            machine.at(path).unlink()
-    kept = {step: each for step, each in done.items() if step in ("k3s", "images", "model")}
-    if removal.k3s and OURS in machine.text(UNIT_FILE):
+        left -= {"model"}
+    profiles.remove(machine)
+    if whole:
         _k3s(machine, tell, data=removal.data)
-        kept = {step: each for step, each in kept.items() if step == "model"}
-    if machine.exists("/var/lib/atlas"):
-        write(machine, kept)
+        left -= {"k3s", "images"}
+    if machine.exists(STATE_FILE):
+        write(machine, {step: each for step, each in done.items() if step in left})
 
 
 def _release(cluster: Cluster, namespace: str, tell: Callable[[str], None]) -> None:

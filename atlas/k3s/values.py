@@ -16,7 +16,7 @@ Values = dict[str, Any]
 
 NODE_PORT = 30840  # where the box itself, and its network, reach the gateway
 SECCOMP_PROFILE = "atlas/executor.json"  # under the kubelet's seccomp directory
-APPARMOR_PROFILE = "atlas-executor"
+APPARMOR_PROFILE = "atlas-executor-pod"
 MODELS_IN_POD = "/data/models"
 # What a pod must know of the model. Keys of atlas.conf that are not here belong to one machine's stack
 # (addresses, ports, directories), which the chart decides, or to who asks (API_KEY, WATTS).

@@ -17,7 +17,7 @@ from atlas.doctor import Check
 from atlas.errors import AtlasError
 from atlas.k3s import chart
 from atlas.k3s.cluster import Cluster, Object
-from atlas.k3s.objects import pods, trouble, unready
+from atlas.k3s.objects import helm_trouble, pods, trouble, unready
 from atlas.span_embedding import SPAN_VERSION
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def gpu(place: Place) -> Iterator[Check]:
 def running(place: Place) -> Iterator[Check]:
     """Every pod is ready."""
     late = unready(place.cluster, place.stack.namespace)
-    if not late:
+    if said := helm_trouble(place.cluster):
+        yield Check("pods", "missing", said, "mend what it says, then scripts/install.sh")
+    elif not late:
         count = len(pods(place.cluster, place.stack.namespace))
         yield Check("pods", "ok", f"all ready ({count})")
     for each in late:

@@ -11,7 +11,7 @@ find_python() {
             return
         fi
     done
-    echo "ATLAS needs Python 3.10 or newer with venv (Debian, Ubuntu: apt install python3-venv)." >&2
+    echo "ATLAS needs Python 3.10 or newer with venv (Debian, Ubuntu: apt install python3-venv; RHEL 9: dnf install python3.11)." >&2
     return 1
 }
 

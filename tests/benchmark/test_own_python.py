@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from benchmark import own_python
 
 REPO = Path(__file__).parents[2]
 
@@ -36,6 +39,29 @@ def test_it_goes_on_in_the_venv_with_the_same_words(checkout: Path) -> None:
     python.chmod(0o755)
     ran = called(checkout, "--limit", "2", "a b")
     assert (ran.returncode, ran.stdout) == (3, "benchmark/v3_runner.py|--limit|2|a b|"), ran.stderr
+
+
+@pytest.mark.parametrize(("version", "goes_on"), [((3, 9, 21), True), ((3, 10, 0), False)])
+def test_a_python_that_is_too_old_will_not_do_whatever_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], goes_on: bool
+) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    begun: list[list[str]] = []
+    monkeypatch.setattr(own_python.os, "execve", lambda path, words, environment: begun.append(words))
+    monkeypatch.setattr(own_python.sys, "version_info", version)
+    if goes_on:
+        with pytest.raises(SystemExit):  # only because this one came back
+            own_python.ensure(tmp_path, ["v3_runner.py"])
+    else:
+        own_python.ensure(tmp_path, ["v3_runner.py"])
+    assert begun == ([[str(python), "v3_runner.py"]] if goes_on else [])
+
+
+def test_the_runner_can_be_read_by_the_oldest_python_of_a_system() -> None:
+    for name in ("__init__.py", "v3_runner.py", "own_python.py"):
+        ast.parse((REPO / "benchmark" / name).read_text(), feature_version=(3, 8))
 
 
 def test_without_a_venv_it_says_what_makes_one(checkout: Path) -> None:

@@ -22,6 +22,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 # Everything that is off by default, on: what no other values render is rendered by these.
 EVERYTHING: Object = {
+    "installation": "0123abcd",
     "image": {"digest": DIGEST},
     "imagePullSecrets": ["registry-key"],
     "hostAliases": [{"ip": "10.43.0.9", "hostnames": ["atlas-redis"]}],

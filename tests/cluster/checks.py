@@ -14,6 +14,7 @@ from atlas.api import SubmitRequest, TaskView
 from atlas.client import Gateway
 from atlas.contracts import Problem
 from atlas.errors import StartupError
+from atlas.k3s.chart import K3S_FILES
 from tests.charts.rendered_chart import CHART, merged, of_kind
 from tests.cluster.api import Api
 from tests.cluster.node import profiles
@@ -28,14 +29,10 @@ EXECUTOR = f"http://{ADDRESSES['executor']}:8500"
 GATEWAY = f"http://{ADDRESSES['gateway']}:8400"
 # What is killed while a task needs it, one after the other.
 KILLED = ("planner", "llama-server", "redis")
-# What the executor says of itself with the runtime's own seccomp profile, and with one that opens namespaces
-# (docs/SANDBOX.md). This one opens nearly everything, to see the chart's value work; it is not for use.
+# What the executor says of itself with the runtime's own seccomp profile, and with the one for K3s.
 LEVEL, STRONGER_LEVEL = "pod", "namespaces"
 PROFILE = "atlas/executor.json"
-OPEN_PROFILE = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [{"names": ["bpf", "kexec_load", "reboot"], "action": "SCMP_ACT_ERRNO"}],
-}
+OPEN_PROFILE = K3S_FILES / "executor-seccomp.json"
 LEVEL_S = 300
 BENCHMARK = {
     "benchmark": {
@@ -59,7 +56,7 @@ def stronger_level(release: Release, scratch: Scratch) -> None:
     """With a seccomp profile of the node, named in the chart's values, the executor isolates better."""
     profile = profiles(scratch) / PROFILE
     profile.parent.mkdir(parents=True, exist_ok=True)
-    profile.write_text(json.dumps(OPEN_PROFILE), encoding="utf-8")
+    profile.write_bytes(OPEN_PROFILE.read_bytes())
     opened, _ = render(merged(release.values, {"executor": {"seccompProfile": PROFILE}}))
     for objects, level_then in ((opened, STRONGER_LEVEL), (release.kept, LEVEL)):
         release.api.apply(of_kind(objects, "Deployment")[f"{RELEASE}-executor"], NAMESPACE)

@@ -14,19 +14,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import yaml  # type: ignore[import-untyped]
 from kubernetes import client
 
 from atlas.k3s.cluster import Cluster, collection
 
 Object = dict[str, Any]
 LISTS = {"nodes", "pods", "services", "endpoints", "deployments", "statefulsets", "jobs", "configmaps"}
-LISTS |= {"serviceaccounts", "networkpolicies"}
+LISTS |= {"serviceaccounts", "networkpolicies", "secrets"}
+HELM_CHART = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts/atlas"
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
 
 @dataclass
 class KubeApi:
-    """`objects` by path; `says`: what commands print, by a piece of their words; `refusal`: of all writes."""
+    """`objects` by path; `says`: what commands print, by a piece of their words; `refusal`: of all writes.
+
+    `helm_charts`: it has K3s's controller; `helm_works`: which marks what has pods as the chart would.
+    """
 
     objects: dict[str, Object] = field(default_factory=dict)
     says: dict[str, str] = field(default_factory=dict)
@@ -35,6 +40,7 @@ class KubeApi:
     written: list[str] = field(default_factory=list)
     executed: list[tuple[str, str, list[str]]] = field(default_factory=list)
     helm_charts: bool = True
+    helm_works: bool = True
 
     def put(self, *several: Object) -> None:
         for each in several:
@@ -45,19 +51,11 @@ class KubeApi:
             return _no(*self.refusal)
         if method != "GET":
             self.written.append(f"{method} {path}")
+            return self.write(method, path, body)
         if path == "/version":
             return 200, {"gitVersion": "v1.34.1+k3s1"}
         if path == "/apis/helm.cattle.io/v1":
             return (200, {"kind": "APIResourceList"}) if self.helm_charts else _no(404, "no such group")
-        if method == "PATCH":
-            self.objects[path] = body
-            return 200, body
-        if method == "POST":
-            self.objects[f"{path}/{body['metadata']['name']}"] = body
-            return 201, body
-        if method == "DELETE":
-            there = self.objects.pop(path, None)
-            return (200, {"kind": "Status"}) if there else _no(404, f"{path} not found")
         if path in self.objects:
             return 200, self.objects[path]
         if path.rpartition("/")[2] in LISTS:
@@ -68,6 +66,24 @@ class KubeApi:
             ]
             return 200, {"items": labelled}
         return _no(404, f"{path} not found")
+
+    def write(self, method: str, path: str, body: Object) -> tuple[int, Object]:
+        if method == "DELETE":
+            there = self.objects.pop(path, None)
+            return (200, {"kind": "Status"}) if there else _no(404, f"{path} not found")
+        if method == "POST":
+            self.objects[f"{path}/{body['metadata']['name']}"] = body
+            return 201, body
+        self.objects[path] = body
+        if path == HELM_CHART and self.helm_works:
+            self.install(body)
+        return 200, body
+
+    def install(self, chart: Object) -> None:
+        mark = {"atlas/installation": yaml.safe_load(chart["spec"]["valuesContent"])["installation"]}
+        for path, each in self.objects.items():
+            if path.startswith("/apis/apps/v1/"):
+                each["metadata"]["annotations"] = mark
 
     def printed(self, pod: str, container: str, command: list[str]) -> str:
         self.executed.append((pod, container, command))
@@ -144,7 +160,12 @@ def deployment(name: str, *, ready: bool = True, namespace: str = "atlas") -> Ob
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": f"atlas-{name}", "namespace": namespace, "generation": 1},
+        "metadata": {
+            "name": f"atlas-{name}",
+            "namespace": namespace,
+            "generation": 1,
+            "labels": {"app.kubernetes.io/name": "atlas"},
+        },
         "spec": {"replicas": 1},
         "status": status,
     }

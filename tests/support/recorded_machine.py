@@ -65,9 +65,15 @@ class RecordedMachine(Machine):
             version = f"k3s version {release.VERSION} (0123abcd)\n"
             self.answers["/usr/local/bin/k3s", "--version"] = Ran(0, version)
             self.answers["systemctl", "is-active", "k3s"] = Ran(0, "active\n")
+        listing = ("/usr/local/bin/k3s", "ctr", "-n", "k8s.io", "images", "ls", "-q")
+        held = self.answers.get(listing, Ran(0)).out.split()
         if " images import " in line:
-            listing = ("/usr/local/bin/k3s", "ctr", "-n", "k8s.io", "images", "ls", "-q")
-            self.answers[listing] = Ran(0, "\n".join(self.images))
+            self.answers[listing] = Ran(0, "\n".join([*held, *self.images]))
+        if " images tag " in line:
+            source, target = command[-2:]
+            if source not in held:
+                raise InfrastructureError(f"`{line}` failed (1): {source}: not found", retryable=False)
+            self.answers[listing] = Ran(0, "\n".join([*held, target]))
         return ""
 
     def fetch(self, url: str, path: str) -> None:
@@ -90,7 +96,8 @@ def good_box(root: Path) -> RecordedMachine:
     machine.put("/proc/meminfo", "MemTotal:       32648948 kB\nMemFree:         1048576 kB\n")
     machine.put("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n")
     machine.put("/sys/module/apparmor/parameters/enabled", "Y\n")
-    machine.put("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n")
+    machine.put("/etc/apparmor.d/abi/3.0", "query {}\n")
+    machine.put("/etc/apparmor.d/abi/4.0", "query {}\n")
     machine.put("/proc/sys/user/max_user_namespaces", "127000\n")
     machine.put("/sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n")
     machine.put("/sys/bus/pci/devices/0000:01:00.0/class", "0x030000\n")
@@ -99,7 +106,7 @@ def good_box(root: Path) -> RecordedMachine:
         f"/lib/modules/{KERNEL}/modules.dep", "".join(f"kernel/net/{each}.ko.zst: \n" for each in MODULES)
     )
     machine.at("/run/systemd/system").mkdir(parents=True)
-    machine.programs |= {"podman", "nvidia-container-runtime"}
+    machine.programs |= {"podman", "nvidia-container-runtime", "apparmor_parser"}
     machine.answers |= {
         ("uname", "-r"): Ran(0, f"{KERNEL}\n"),
         ("uname", "-m"): Ran(0, "x86_64\n"),

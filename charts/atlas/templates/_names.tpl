@@ -28,6 +28,13 @@ app.kubernetes.io/managed-by: {{ $.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version }}
 {{- end }}
 
+{{/* Of what has pods, but not of the pods: by it an installer sees when what it asked for is there. */}}
+{{- define "atlas.installation" -}}
+{{- with .Values.installation }}
+  annotations: {atlas/installation: {{ . | quote }}}
+{{- end }}
+{{- end }}
+
 {{/* A component's own values: those of every llama-server are under llamaServer. */}}
 {{- define "atlas.values" -}}
 {{- index (first .).Values (regexReplaceAll "-[0-9]+$" (last .) "" | camelcase | untitle) | toJson -}}

@@ -9,6 +9,7 @@ kind: Deployment
 metadata:
   name: {{ include "atlas.name" . }}
   labels: {{- include "atlas.labels" . | nindent 4 }}
+  {{- include "atlas.installation" $ }}
 spec:
   replicas: {{ $values.replicas }}
   selector:

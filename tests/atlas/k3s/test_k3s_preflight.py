@@ -234,6 +234,41 @@ def test_a_model_of_ones_own_must_be_there(tmp_path: Path) -> None:
     assert found(facts_of(machine, claim))["model"].detail.startswith("in a volume claim")
 
 
+def test_a_draft_model_of_ones_own_must_be_there_too(tmp_path: Path) -> None:
+    machine = good_box(tmp_path)
+    values = {"settings": {"model": "qwen3-14b", "draftModel": "/data/models/small.gguf"}}
+    model = found(facts_of(machine, values))["model"]
+    assert (model.state, f"{MODELS}/small.gguf, which DRAFT_MODEL names" in model.detail) == ("missing", True)
+    machine.put(f"{MODELS}/small.gguf", "GGUF")
+    assert found(facts_of(machine, values))["model"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("vram", "settings", "state", "says"),
+    [
+        (14_764, {}, "missing", "14,765 wanted for qwen3-14b"),
+        (14_765, {}, "ok", "14,765 MiB"),
+        (12_282, {"draftModel": "none", "kvType": "q8_0"}, "ok", "12,282 MiB"),
+        (16_311, {"contextTokens": 40_960}, "missing", "wanted for qwen3-14b"),
+        (8_188, {"model": "qwen2.5-coder-1.5b"}, "warning", "takes is known once it is here"),
+        (16_311, {"model": "qwen2.5-coder-1.5b"}, "ok", "16,311 MiB"),
+    ],
+)
+def test_a_card_is_measured_against_the_model_and_settings_that_are_asked_for(
+    tmp_path: Path, vram: int, settings: dict[str, object], state: str, says: str
+) -> None:
+    machine = good_box(tmp_path)
+    machine.answers[SMI] = Ran(0, f"NVIDIA GeForce RTX 4070, {vram}, 580.95.05, 8.9\n")
+    gpu = found(facts_of(machine, {"settings": settings}))["gpu"]
+    assert (gpu.state, says in gpu.detail) == (state, True), gpu
+
+
+def test_images_of_a_registry_need_nothing_to_build_them(tmp_path: Path) -> None:
+    machine = good_box(tmp_path)
+    no_builder(machine)
+    assert found(facts_of(machine), Wanted(images_ours=False))["images"].state == "ok"
+
+
 def test_this_very_machine_can_be_looked_at_whatever_it_is() -> None:
     facts = gather(Machine(), {"settings": {"model": "smollm2-135m"}}, MODELS)
     assert (facts.ram_mib > 100, facts.disk_mib > 10, facts.kernel != "") == (True, True, True)

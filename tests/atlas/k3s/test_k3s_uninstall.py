@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kubernetes import client
 from typer.testing import CliRunner
 
 from atlas import installed
 from atlas.cli import app
+from atlas.config import Settings
 from atlas.errors import InfrastructureError
 from atlas.installed import InstalledStack
 from atlas.k3s import objects, release, uninstall
+from atlas.k3s.cluster import Cluster
 from atlas.k3s.facts import UNIT_FILE
 from atlas.k3s.state import read_state, write
 from atlas.k3s.uninstall import Removal, says
@@ -96,12 +99,64 @@ def test_a_cluster_without_the_controller_loses_what_is_labelled_as_ours(
 ) -> None:
     api.helm_charts = False
     ours, other = deployment("gateway"), deployment("other")
-    ours["metadata"]["labels"] = {"app.kubernetes.io/name": "atlas"}
+    other["metadata"]["labels"] = {}
     api.put(ours, other)
     removed(machine, api, tmp_path, Removal())
     assert [path for path in api.objects if "deployments" in path] == [
         "/apis/apps/v1/namespaces/atlas/deployments/atlas-other"
     ]
+
+
+def test_another_cluster_loses_atlas_and_this_machine_nothing(
+    machine: RecordedMachine, api: KubeApi, tmp_path: Path
+) -> None:
+    removed(machine, api, tmp_path, Removal(data=True, k3s=True, here=False))
+    assert "DELETE /api/v1/namespaces/atlas" in api.written
+    assert machine.done == []
+    kept = (f"{MODELS}/m.gguf", "/var/lib/kubelet/seccomp/atlas/executor.json", "/usr/local/bin/k3s")
+    assert all(machine.exists(path) for path in kept)
+    assert len(read_state(machine)) == 7
+    assert installed.find(tmp_path / "run") is None
+    lines = says(Removal(data=True, here=False), "n", MODELS, ours=True)
+    assert not [line for line in lines if "models" in line]
+
+
+def test_k3s_that_answers_no_more_goes_all_the_same_but_only_with_k3s(
+    machine: RecordedMachine, tmp_path: Path
+) -> None:
+    cluster = Cluster(client.Configuration(host="http://127.0.0.1:9"))  # nobody
+    told: list[str] = []
+
+    def remove(removal: Removal) -> None:
+        more = {"namespace": "atlas", "models_dir": MODELS, "run_dir": tmp_path, "tell": told.append}
+        uninstall.remove(machine, cluster, removal, **more)  # type: ignore[arg-type]
+
+    with pytest.raises(InfrastructureError, match="does not answer"):
+        remove(Removal())
+    assert machine.exists("/usr/local/bin/k3s")
+    remove(Removal(k3s=True))
+    cluster.close()
+    assert not machine.exists("/usr/local/bin/k3s")
+    assert any("does not answer" in line for line in told)
+
+
+def test_it_is_removed_from_where_it_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = {"kubeconfig": "/their/kubeconfig", "namespace": "elsewhere"}
+    stack = InstalledStack(gateway_url="u", api_key="k", **place)
+    installed.write(Settings().run_dir, stack)
+    result = CliRunner().invoke(app, ["k3s", "uninstall", "--yes"])
+    assert "from namespace elsewhere" in result.output
+    assert "models" not in result.output, "not a machine that it was installed on"
+    assert (result.exit_code, "/their/kubeconfig" in result.output) == (2, True), "which is not there"
+    assert installed.find(Settings().run_dir) == stack
+
+
+def test_only_root_can_remove_what_is_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    result = CliRunner().invoke(app, ["k3s", "uninstall", "--yes"])
+    assert (result.exit_code, "sudo scripts/uninstall.sh" in result.output) == (2, True), result.output
 
 
 def test_pods_that_do_not_go_are_named(

@@ -181,6 +181,22 @@ def test_what_fails_is_named_with_its_fix_and_the_rest_is_checked_all_the_same(
     assert found["nodes" if what == "sandbox" else "sandbox"].state == "ok"
 
 
+def test_helm_that_keeps_failing_is_told_though_pods_of_the_release_before_run(
+    api: KubeApi, cluster: Cluster
+) -> None:
+    helm = pod("helm", namespace="kube-system")
+    labels = {"helmcharts.helm.cattle.io/chart": "atlas"}
+    helm["metadata"] |= {"name": "helm-install-atlas-x", "labels": labels}
+    helm["status"]["containerStatuses"][0] |= {
+        "restartCount": 4,
+        "lastState": {"terminated": {"exitCode": 1, "message": "Error: no such field"}},
+    }
+    api.put(helm)
+    good, found = checked(cluster)
+    assert not good
+    assert (found["pods"].state, "Error: no such field" in found["pods"].detail) == ("missing", True)
+
+
 def test_a_level_that_keeps_out_less_is_a_warning(api: KubeApi, cluster: Cluster) -> None:
     api.says["/v1/environment"] = json.dumps(
         ENVIRONMENT | {"isolation": "pod", "why_not_stronger": "unshare: EPERM"}
