@@ -1,10 +1,10 @@
 """Fits the priors of the spending rule to recorded tasks: `python -m benchmark.fit_spending RUN`.
 
 Each arm's chance is Beta over tasks: a task has a chance of its own that a try passes every public example,
-and the prior is what these chances are like (a beta-binomial likelihood, maximised). It holds whatever
-stopped the tries, since the likelihood of a sequence does not know the rule that ended it. Samples come from
-pools and runs alike; repairs from runs whose policy repairs, so that their prior is of tasks on which samples
-have failed, as in the rule. No label is read: passing the public examples is all that the rule predicts.
+and the prior is what these chances are like (`benchmark.statistics.beta_binomial`). It holds whatever stopped
+the tries, since the likelihood of a sequence does not know the rule that ended it. Samples come from pools
+and runs alike; repairs from runs whose policy repairs, so that their prior is of tasks on which samples have
+failed, as in the rule. No label is read: passing the public examples is all that the rule predicts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.optimize import minimize
-from scipy.special import betaln
 
 from atlas.contracts import Contract
 from atlas.errors import BadInput
@@ -31,10 +29,11 @@ from atlas.state import TaskState, fold
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
 from benchmark.results import load_journal, load_runs
+from benchmark.statistics.beta_binomial import fit_beta, log_likelihood
+from benchmark.statistics.resampling import bootstrap_mean
 from benchmark.stored import write_atomic
 
 LEAST_TASKS = 10  # of an arm: with fewer a prior is a guess
-BOUNDS = (0.01, 500.0)  # within those of `Arm`; tasks that are all alike have no finite maximum
 EXAMPLES = """examples:
   python -m benchmark.fit_spending data/pools/train-k16 data/runs/train-D --json
   python -m benchmark.fit_spending data/runs/train-D --not-in splits.json#report --out spending.json
@@ -44,12 +43,17 @@ exit codes: 0 fitted; 1 could not run; 2 wrong arguments"""
 
 
 class FittedArm(Contract):
-    """What an arm was fitted to. `log_likelihood` is a task's, and `pooled` that of one chance for all."""
+    """What an arm was fitted to.
+
+    `chance`: the prior's mean; `interval`: 95%, of the tasks' mean share of tries that passed, by bootstrap
+    over tasks. `log_likelihood` is a task's, and `pooled` that of one chance for all.
+    """
 
     tasks: int
     tries: int
     passed: int
     chance: float
+    interval: tuple[float, float]
     log_likelihood: float
     pooled: float
 
@@ -118,39 +122,37 @@ def fit_arm(name: str, made: Sequence[Sequence[Try]]) -> tuple[Arm, FittedArm]:
     made = [each for each in made if each]
     if len(made) < LEAST_TASKS:
         raise BadInput(f"{len(made)} tasks of these runs have {name}: a prior takes at least {LEAST_TASKS}")
-    right = np.array([sum(t.passed for t in each) for each in made], dtype=float)
-    wrong = np.array([len(each) for each in made], dtype=float) - right
+    right = [sum(t.passed for t in each) for each in made]
+    wrong = [len(each) - n for each, n in zip(made, right, strict=True)]
     tokens = [t.tokens for each in made for t in each]
-    mean = float(right.sum() / (right.sum() + wrong.sum()))
-
-    def loss(logs: np.ndarray) -> float:
-        a, b = np.exp(logs)
-        return float(-(betaln(a + right, b + wrong) - betaln(a, b)).mean())
-
-    begin = np.log(np.clip([2 * mean, 2 * (1 - mean)], *BOUNDS))
-    found = minimize(loss, begin, method="L-BFGS-B", bounds=[tuple(np.log(BOUNDS))] * 2)
-    a, b = (round(float(x), 4) for x in np.exp(found.x))
+    a, b = (round(x, 4) for x in fit_beta(right, wrong))
+    mean = sum(right) / len(tokens)
     p = min(max(mean, 1e-12), 1 - 1e-12)
+    interval = bootstrap_mean([n / len(each) for n, each in zip(right, made, strict=True)], (0.0, 1.0))
+    pooled = [n * np.log(p) + m * np.log(1 - p) for n, m in zip(right, wrong, strict=True)]
     facts = FittedArm(
         tasks=len(made),
         tries=len(tokens),
-        passed=int(right.sum()),
+        passed=sum(right),
         chance=round(a / (a + b), 4),
-        log_likelihood=round(-float(found.fun), 6),
-        pooled=round(float((right * np.log(p) + wrong * np.log(1 - p)).mean()), 6),
+        interval=(round(interval.low, 4), round(interval.high, 4)),
+        log_likelihood=round(log_likelihood(a, b, right, wrong), 6),
+        pooled=round(float(np.mean(pooled)), 6),
     )
     return Arm(right=a, wrong=b, tokens=round(max(1.0, float(np.mean(tokens))), 1)), facts
 
 
 def show(result: Fit, console: Console) -> None:
     """Print both arms."""
-    table = Table("arm", "right", "wrong", "tokens", "tasks", "tries", "passed", title="priors of spending")
+    columns = ("arm", "right", "wrong", "tokens", "tasks", "tries", "passed", "of a task's tries, 95%")
+    table = Table(*columns, title="priors of spending")
     for name, arm, facts in (
         ("sample", result.spending.sample, result.sample),
         ("repair", result.spending.repair, result.repair),
     ):
         numbers = (arm.right, arm.wrong, arm.tokens, facts.tasks, facts.tries, facts.passed)
-        table.add_row(name, *(f"{n:,}" for n in numbers))
+        low, high = facts.interval
+        table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
     console.print(table)
 
 

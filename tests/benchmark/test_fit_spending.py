@@ -53,6 +53,7 @@ def test_tasks_that_are_all_alike_have_a_prior_too() -> None:
     for passed in (False, True):
         arm, _ = fit_arm("samples", [[Try(passed, 10)] * 4] * 20)
         assert (arm.right > arm.wrong) == passed
+        assert arm.right + arm.wrong < 500, "the fit is finite, and not at an edge"
 
 
 def test_too_few_tasks_are_refused() -> None:
