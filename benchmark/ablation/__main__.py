@@ -21,6 +21,7 @@ from benchmark.ablation.plan import Plan, read_plan
 from benchmark.ablation.store import AblationStore
 from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.cost import price_of
+from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.selection import load as load_tasks
 from benchmark.report.content import ConditionRow, PairRow
 from benchmark.report.make import make
@@ -44,6 +45,7 @@ EXAMPLES = """a plan (docs/METHODOLOGY.md explains the choices):
 examples:
   python -m benchmark.ablation plan.toml                    begin, or go on after a stop, a kill, a power cut
   python -m benchmark.ablation plan.toml --concurrency 8    more tasks in flight
+  python -m benchmark.ablation plan.toml --only slices.json#first    part of the tasks now, others another day
   python -m benchmark.ablation plan.toml --target http://gpu-box:8400 --json | tail -n 1 | jq .conditions
 
 A stack of the plan's own is started for each model, on free ports; conditions that draw the same samples draw
@@ -59,6 +61,7 @@ class Options:
 
     plan: Path
     dir: Path | None
+    only: str | None
     target: str | None
     api_key: str | None
     concurrency: int | None
@@ -95,6 +98,7 @@ def parse(argv: Sequence[str]) -> Options:
     add("plan", type=Path, metavar="PLAN.toml", help="what to measure")
     add("--dir", type=Path, metavar="DIR", help="where its results are kept [DATA_DIR/ablations/NAME]")
     add("--concurrency", type=whole(1), metavar="N", help="tasks in flight [as many as the server has slots]")
+    add("--only", metavar="FILE[#KEY]", help="for now only the plan's tasks with these ids: a slice of it")
     add("--target", metavar="URL", help="send the tasks to this gateway instead of a stack started here")
     add("--api-key", metavar="KEY", help="for a gateway that wants one [$ATLAS_API_KEY]")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
@@ -119,7 +123,9 @@ async def run(options: Options, settings: Settings, plan: Plan, console: Console
             highlight=False,
             soft_wrap=True,
         )
-        summaries = await carry_out_plan(store, How(settings, options.target, options.concurrency), console)
+        only = None if options.only is None else read_ids(options.only)
+        how = How(settings, options.target, options.concurrency, only)
+        summaries = await carry_out_plan(store, how, console)
         made = make(load_runs([directory]), directory / "report", console, price_of(settings))
     return Result(
         plan=plan.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from rich.console import Console
 
 from atlas.config import Settings
 from atlas.embedded.own_stack import Stack, reach
-from atlas.errors import BadInput
+from atlas.errors import BadInput, InfrastructureError
 from atlas.policy import POLICIES
 from benchmark.ablation.estimate import most_tokens
 from benchmark.ablation.plan import Cell, model_name
 from benchmark.ablation.progress import AblationProgress
 from benchmark.ablation.store import AblationStore
+from benchmark.conditions import Variant
 from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, measure
 from benchmark.pooled_stack import pooled_stack
@@ -24,24 +26,31 @@ from benchmark.run_store import RunStore
 from benchmark.run_summary import RunSummary, summarise
 from benchmark.scoring.grader import Grader
 from benchmark.solve import Grades
+from benchmark.tasks import Task
 
 
 @dataclass(frozen=True)
 class How:
-    """Where the tasks go and how many at once. `target` None: a stack of the plan's own, with sample pools.
+    """Where the tasks go, which, and how many at once.
 
-    `concurrency` None: as many as the model server has slots, which is what it serves well.
+    `target` None: a stack of the plan's own, with sample pools. `concurrency` None: as many as the model server
+    has slots, which is what it serves well. `only`: the ids of the tasks to work on now; None: all.
     """
 
     settings: Settings
     target: str | None = None
     concurrency: int | None = None
+    only: frozenset[str] | None = None
+
+    def tasks(self, store: AblationStore) -> list[Task]:
+        """Return those of the plan's tasks that are to be worked on now."""
+        return [task for task in store.loaded.tasks if self.only is None or task.id in self.only]
 
 
 async def carry_out(
     store: AblationStore, how: How, console: Console, grader: Grades | None = None
 ) -> list[RunSummary]:
-    """Give every task of every cell a result, or an `error`; return the cells' summaries, in order.
+    """Give every task that is asked for a result in every cell, or an `error`; return all summaries, in order.
 
     Raises:
         AtlasError: the plan cannot go on; what is done is kept.
@@ -49,8 +58,10 @@ async def carry_out(
     cells = store.plan.cells
     if how.target is not None and len({cell.model for cell in cells}) > 1:
         raise BadInput("a gateway serves one model: with --target a plan has one model at most")
-    left = {cell.name: _left(store, cell) for cell in cells}
-    whole = len(cells) * len(store.loaded.tasks)
+    if how.only is not None and (absent := how.only - {task.id for task in store.loaded.tasks}):
+        raise BadInput(f"{len(absent)} of the tasks asked for are none of the plan's, such as {min(absent)}")
+    left = {cell.name: _left(store, how, cell) for cell in cells}
+    whole = len(cells) * len(how.tasks(store))
     keys = {cell.name: (model_name(cell.model), cell.variant.name) for cell in cells}
     weights = {
         keys[cell.name]: float(most_tokens(cell.variant.policy_among(POLICIES.values(), cell.seed)))
@@ -88,9 +99,10 @@ async def _model(
         concurrency = how.concurrency or settings.slots
         bench = Bench(stack, grader, console, settings, concurrency, elsewhere(how.target))
         for cell in cells:
+            variant = _budgeted(store, how, cell)
             progress.begins(cell.name)
             with store.run(cell) as run:
-                await measure(run, store.loaded.tasks, cell.variant, bench, progress)
+                await measure(run, how.tasks(store), variant, bench, progress)
                 _concluded(store, run)
 
 
@@ -113,6 +125,35 @@ async def _stack(
     )
 
 
+def _budgeted(store: AblationStore, how: How, cell: Cell) -> Variant:
+    """Return the cell's variant, with the token budget that another condition's tasks took on the average.
+
+    It is set when the cell begins, by the tasks that are worked on then, and stays.
+
+    Raises:
+        InfrastructureError: not all of those tasks have a result, and the average would not be theirs.
+    """
+    if cell.tokens_of is None:
+        return cell.variant
+    spender = next(
+        each
+        for each in store.plan.cells
+        if (each.variant.name, each.seed, each.model) == (cell.tokens_of, cell.seed, cell.model)
+    )
+    with store.run(cell) as run:
+        budget = run.policy.token_budget if run.policy else 0
+    if not budget:
+        with store.run(spender) as run:
+            spent = summarise(run, [task.id for task in how.tasks(store)])
+        if lacking := len(how.tasks(store)) - spent.n:
+            raise InfrastructureError(
+                f"the token budget of {cell.name} is what {spender.name} takes on the average, and {lacking} "
+                "of its tasks have no result: the same command retries them"
+            )
+        budget = math.ceil(spent.tokens_out / spent.n)
+    return cell.variant.model_copy(update={"changes": cell.variant.changes | {"token_budget": budget}})
+
+
 def _settings_for(settings: Settings, model: str | None) -> Settings:
     if model is None:
         return settings
@@ -121,9 +162,9 @@ def _settings_for(settings: Settings, model: str | None) -> Settings:
     return settings.model_copy(update={"model": model, "model_path": None})
 
 
-def _left(store: AblationStore, cell: Cell) -> int:
+def _left(store: AblationStore, how: How, cell: Cell) -> int:
     with store.run(cell) as run:
-        return len(run.unfinished(store.loaded.tasks))
+        return len(run.unfinished(how.tasks(store)))
 
 
 def _summary(store: AblationStore, cell: Cell) -> RunSummary:

@@ -15,6 +15,10 @@ seeds = [0]                            # greedy: another seed would draw the sam
 name = "resample-2k"                   # any field of a policy may be changed
 policy = "resample"
 token_budget = 2048
+
+[[conditions]]
+policy = "no-plan"
+tokens_of = "resample-2k"              # token_budget: what a task of that condition took, on the average
 """
 
 from __future__ import annotations
@@ -39,14 +43,18 @@ else:
     import tomli as tomllib
 
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-OWN = ("name", "policy", "seeds")
+OWN = ("name", "policy", "seeds", "tokens_of")
 
 
 class PlannedCondition(Contract):
-    """A variant of a policy, and the seeds it is measured with (None: the plan's)."""
+    """A variant of a policy, and the seeds it is measured with (None: the plan's).
+
+    `tokens_of`: a condition before it, whose mean of generated tokens a task is this one's token budget.
+    """
 
     variant: Variant
     seeds: tuple[int, ...] | None = Field(default=None, min_length=1)
+    tokens_of: str | None = None
 
 
 class Cell(Contract):
@@ -55,6 +63,7 @@ class Cell(Contract):
     variant: Variant
     seed: int
     model: str | None
+    tokens_of: str | None = None
 
     @property
     def name(self) -> str:
@@ -85,11 +94,24 @@ class Plan(Contract):
             raise ValueError(f"planned twice: {', '.join(twice)}; give conditions names of their own")
         return self
 
+    @model_validator(mode="after")
+    def _budgets_are_known(self) -> Plan:
+        before: dict[str, set[int]] = {}
+        for condition in self.conditions:
+            seeds = set(condition.seeds or self.seeds)
+            if condition.tokens_of is not None and not seeds <= before.get(condition.tokens_of, set()):
+                raise ValueError(
+                    f"{condition.variant.name}: tokens_of = '{condition.tokens_of}' is no condition before it "
+                    "that is measured with the same seeds"
+                )
+            before[condition.variant.name] = seeds
+        return self
+
     @property
     def cells(self) -> tuple[Cell, ...]:
         """All runs of the plan, in their order."""
         return tuple(
-            Cell(variant=condition.variant, seed=seed, model=model)
+            Cell(variant=condition.variant, seed=seed, model=model, tokens_of=condition.tokens_of)
             for model in self.models or (None,)
             for seed in self._all_seeds
             for condition in self.conditions
@@ -142,7 +164,7 @@ def _condition(table: Mapping[str, Any]) -> PlannedCondition:
     changes = {key: value for key, value in table.items() if key not in OWN}
     variant = Variant(name=name, policy=policy, changes=changes)
     variant.policy_among(POLICIES.values(), seed=0)  # now, not when everything has been started
-    return PlannedCondition(variant=variant, seeds=table.get("seeds"))
+    return PlannedCondition(variant=variant, seeds=table.get("seeds"), tokens_of=table.get("tokens_of"))
 
 
 def _model(plan: Path, model: str) -> str:

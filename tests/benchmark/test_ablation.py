@@ -12,7 +12,7 @@ from rich.console import Console
 from runner_bench import FakeGrader, four_problems, hasten
 
 from atlas.config import Settings
-from atlas.errors import BadInput, Conflict
+from atlas.errors import BadInput, Conflict, InfrastructureError
 from benchmark.ablation import __main__ as command
 from benchmark.ablation.carry_out import How, carry_out
 from benchmark.ablation.plan import Plan, read_plan
@@ -53,11 +53,16 @@ def begun(plan: Plan, directory: Path) -> AblationStore:
 
 
 def carried_out(
-    plan: Plan, directory: Path, url: str, grader: FakeGrader | None = None, log: io.StringIO | None = None
+    plan: Plan,
+    directory: Path,
+    url: str,
+    grader: FakeGrader | None = None,
+    log: io.StringIO | None = None,
+    only: frozenset[str] | None = None,
 ) -> list[RunSummary]:
     console = Console(file=log or io.StringIO(), width=200)
     with begun(plan, directory) as store:
-        how = How(Settings(data_dir=directory), target=url, concurrency=2)
+        how = How(Settings(data_dir=directory), target=url, concurrency=2, only=only)
         return asyncio.run(carry_out(store, how, console, grader or FakeGrader()))
 
 
@@ -139,6 +144,57 @@ def test_errors_are_retried_alone(plan_file: Path, tmp_path: Path) -> None:
     assert len(gateway.tasks) == 12
 
 
+MATCHED = PLAN.replace("seeds = [0, 1]", "seeds = [0]") + """
+[[conditions]]
+policy = "no-plan"
+tokens_of = "resample-2k"
+"""
+
+
+def test_a_condition_may_spend_what_another_took(plan_file: Path, tmp_path: Path) -> None:
+    plan_file.write_text(MATCHED)
+    usage = [{"tokens_in": 9, "tokens_out": n, "tokens_cached": 0} for n in (100, 101, 100, 100)]
+    names = ("one", "two", "three", "four")
+    gateway = ScriptedGateway(script={n: [ended(usage=u)] for n, u in zip(names, usage, strict=True)})
+    with gateway.served() as url:
+        carried_out(read_plan(plan_file), tmp_path / "out", url)
+        again = carried_out(read_plan(plan_file), tmp_path / "out", url)
+    asked = [r.policy for r, _, _ in gateway.tasks.values() if not isinstance(r.policy, str)]
+    assert {policy.token_budget for policy in asked if policy.name == "no-plan"} == {101}
+    assert [result.n for result in again] == [4, 4, 4]
+    assert len(gateway.tasks) == 12
+
+
+def test_a_plan_is_carried_out_slice_by_slice(plan_file: Path, tmp_path: Path) -> None:
+    """Each slice in every condition; the budget that another condition set in the first slice stays."""
+    plan_file.write_text(MATCHED)
+    dear = {"tokens_in": 9, "tokens_out": 500, "tokens_cached": 0}
+    cheap = dear | {"tokens_out": 100}
+    script = {"one": cheap, "two": cheap, "three": dear, "four": dear}
+    gateway = ScriptedGateway(script={name: [ended(usage=usage)] for name, usage in script.items()})
+    plan = read_plan(plan_file)
+    with gateway.served() as url:
+        first = carried_out(plan, tmp_path / "out", url, only=frozenset({"one", "two"}))
+        whole = carried_out(plan, tmp_path / "out", url)
+        with pytest.raises(BadInput, match="1 of the tasks asked for are none of the plan's, such as five"):
+            carried_out(plan, tmp_path / "out", url, only=frozenset({"one", "five"}))
+    assert [result.n for result in first] == [2, 2, 2]
+    assert [result.n for result in whole] == [4, 4, 4]
+    asked = [r.policy for r, _, _ in gateway.tasks.values() if not isinstance(r.policy, str)]
+    assert {policy.token_budget for policy in asked if policy.name == "no-plan"} == {100}
+    assert len(gateway.tasks) == 12
+
+
+def test_what_another_took_is_known_when_all_its_tasks_have_a_result(plan_file: Path, tmp_path: Path) -> None:
+    plan_file.write_text(MATCHED)
+    broken = ended(None, infrastructure=True, error="llama-server is gone")
+    gateway = ScriptedGateway(script={"two": [ended(), broken, ended()]})
+    with gateway.served() as url:
+        with pytest.raises(InfrastructureError, match="1 of its tasks have no result: the same command"):
+            carried_out(read_plan(plan_file), tmp_path / "out", url)
+        assert [r.n for r in carried_out(read_plan(plan_file), tmp_path / "out", url)] == [4, 4, 4]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -189,6 +245,19 @@ def test_two_plans_never_share_a_task(plan_file: Path, tmp_path: Path) -> None:
         carried_out(plan, tmp_path / "one", url)
         carried_out(plan, tmp_path / "two", url)
     assert len(gateway.tasks) == 24
+
+
+def test_the_command_takes_a_slice(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps({"first": ["two"], "rest": ["one", "three", "four"]}))
+    with ScriptedGateway().served() as url:
+        arguments = [str(plan_file), "--dir", str(tmp_path / "out"), "--target", url, "--json"]
+        assert command.main([*arguments, "--only", f"{ids}#first"]) == 0
+        assert {run["n"] for run in json.loads(capsys.readouterr().out.splitlines()[-1])["runs"]} == {1}
+        assert command.main([*arguments, "--only", f"{ids}#rest"]) == 0
+        assert {run["n"] for run in json.loads(capsys.readouterr().out.splitlines()[-1])["runs"]} == {4}
 
 
 def test_the_command(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,9 @@ def test_files_are_looked_for_beside_the_plan(tmp_path: Path) -> None:
         ("seeds = [0, 1]", "seeds = []", "seeds: Tuple should have at least 1 item"),
         ("seeds = [0, 1]", "seeds = [-1]", "a seed is a whole number"),
         ("seeds = [0, 1]", "seeds = [", "is not TOML"),
+        ("token_budget = 2048", 'tokens_of = "E"', "tokens_of = 'E' is no condition before it"),
+        ("token_budget = 2048", 'tokens_of = "resample-2k"', "is no condition before it"),
+        ("token_budget = 2048", 'tokens_of = "A"', "measured with the same seeds"),
         ("[[conditions]]", "[[nothing]]", "nothing: Extra inputs|conditions: Tuple should have"),
     ],
 )
