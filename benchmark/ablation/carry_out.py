@@ -33,8 +33,8 @@ from benchmark.tasks import Task
 class How:
     """Where the tasks go, which, and how many at once.
 
-    `target` None: a stack of the plan's own, with sample pools. `concurrency` None: as many as the model server
-    has slots, which is what it serves well. `only`: the ids of the tasks to work on now; None: all.
+    `target` None: a stack of the plan's own, with sample pools. `concurrency` None: as many as the model
+    server has slots, which is what it serves well. `only`: the ids of the tasks to work on now; None: all.
     """
 
     settings: Settings
@@ -50,7 +50,7 @@ class How:
 async def carry_out(
     store: AblationStore, how: How, console: Console, grader: Grades | None = None
 ) -> list[RunSummary]:
-    """Give every task that is asked for a result in every cell, or an `error`; return all summaries, in order.
+    """Give every task that is asked for a result in every cell, or an `error`; return summaries, in order.
 
     Raises:
         AtlasError: the plan cannot go on; what is done is kept.

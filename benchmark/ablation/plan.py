@@ -101,8 +101,8 @@ class Plan(Contract):
             seeds = set(condition.seeds or self.seeds)
             if condition.tokens_of is not None and not seeds <= before.get(condition.tokens_of, set()):
                 raise ValueError(
-                    f"{condition.variant.name}: tokens_of = '{condition.tokens_of}' is no condition before it "
-                    "that is measured with the same seeds"
+                    f"{condition.variant.name}: tokens_of = '{condition.tokens_of}' is no condition before "
+                    "it that is measured with the same seeds"
                 )
             before[condition.variant.name] = seeds
         return self

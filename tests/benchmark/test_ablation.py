@@ -144,11 +144,14 @@ def test_errors_are_retried_alone(plan_file: Path, tmp_path: Path) -> None:
     assert len(gateway.tasks) == 12
 
 
-MATCHED = PLAN.replace("seeds = [0, 1]", "seeds = [0]") + """
+MATCHED = (
+    PLAN.replace("seeds = [0, 1]", "seeds = [0]")
+    + """
 [[conditions]]
 policy = "no-plan"
 tokens_of = "resample-2k"
 """
+)
 
 
 def test_a_condition_may_spend_what_another_took(plan_file: Path, tmp_path: Path) -> None:

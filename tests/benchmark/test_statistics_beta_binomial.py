@@ -24,7 +24,9 @@ def test_it_finds_what_chances_were_drawn_from(right: float, wrong: float) -> No
         lambda each: sum(a + b for a, b in each) > 0
     )
 )
-def test_the_fit_is_finite_and_its_mean_is_between_the_shares_and_a_half(tasks: list[tuple[int, int]]) -> None:
+def test_the_fit_is_finite_and_its_mean_is_between_the_shares_and_a_half(
+    tasks: list[tuple[int, int]],
+) -> None:
     passed, failed = [a for a, _ in tasks], [b for _, b in tasks]
     right, wrong = fit_beta(passed, failed)
     assert 0 < right < 1000
@@ -35,7 +37,9 @@ def test_the_fit_is_finite_and_its_mean_is_between_the_shares_and_a_half(tasks: 
 
 def test_the_likelihood_is_that_of_the_sequences() -> None:
     assert log_likelihood(2, 3, [1, 0], [1, 2]) == pytest.approx(
-        np.mean(np.log([beta_function(3, 4) / beta_function(2, 3), beta_function(2, 5) / beta_function(2, 3)]))
+        np.mean(
+            np.log([beta_function(3, 4) / beta_function(2, 3), beta_function(2, 5) / beta_function(2, 3)])
+        )
     )
 
 
