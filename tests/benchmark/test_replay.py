@@ -16,6 +16,7 @@ from atlas.checkers import Checker
 from atlas.config import Settings
 from atlas.contracts import Example
 from atlas.embedded.own_stack import private
+from atlas.policy import BlendAsc, ReAsc
 from benchmark import replay
 from benchmark.conditions import Variant
 from benchmark.measure import Bench, measure
@@ -131,3 +132,48 @@ async def other_policies(run: Path, tokens: int) -> None:
         assert (result.pass_rate, result.interval, result.passed) == (None, None, None)
         assert "not in the record" in result.why
         assert all("not in the record" in str(task.missing) for task in done if not task.answered)
+
+
+DEEP: dict[str, Any] = {
+    "k": 10,
+    "plans": 0,
+    "repairs": 0,
+    "stop_after_passing": 0,
+    "token_budget": 0,
+    "inputs": 8,
+    "selector": "majority",
+    "max_tokens": 200,
+}
+
+
+@pytest.mark.integration
+def test_rules_that_stop_the_drawing_are_judged_on_a_run_that_drew_all(tmp_path: Path) -> None:
+    """Blend-ASC, ReASC and agreement ask for no call that the whole of k samples does not hold."""
+    run = tmp_path / "run"
+    asyncio.run(make_run(run, tasks(5), DEEP, tmp_path))
+
+    async def judged() -> dict[str, replay.Replay]:
+        material = gather(run)
+        own = material.run.policy
+        changes: dict[str, dict[str, Any]] = {
+            "own": {},
+            "blend-asc": {"adaptive": BlendAsc(confidence=0.7)},
+            "sure": {"adaptive": BlendAsc(confidence=0.999)},
+            "reasc": {"adaptive": ReAsc(confidence=0.7)},
+            "agreeing": {"stop_when_agreeing": 2},
+        }
+        results = {}
+        async with bench(material, Console(file=io.StringIO()), execute=True, settings=Settings()) as on:
+            for name, change in changes.items():
+                policy = own.model_copy(update={"name": name, **change})
+                done = await replaying.replay(material, policy, on, concurrency=8)
+                results[name] = replay.summarise(material, policy, on, done, len(done), 1.0)
+        return results
+
+    results = asyncio.run(judged())
+    assert {name: result.coverage for name, result in results.items()} == dict.fromkeys(results, 1.0)
+    tokens = {name: result.tokens_out for name, result in results.items()}
+    assert tokens["blend-asc"] < tokens["sure"] <= tokens["own"]
+    assert tokens["reasc"] < tokens["own"]
+    assert tokens["agreeing"] < tokens["own"]
+    assert results["own"].same == 5
