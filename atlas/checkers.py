@@ -34,6 +34,14 @@ def matches(kind: Literal["stdin", "function"], output: str, expected: str, chec
     return function_official(output, expected) if checker == "official" else function_strict(output, expected)
 
 
+def agree(kind: Literal["stdin", "function"], one: str, other: str) -> bool:
+    """Whether two outputs, neither of which is known to be right, are the same by the strict rules.
+
+    Symmetric: near-equal floats agree, whichever of them is written as a decimal. Not transitive.
+    """
+    return one == other or matches(kind, one, other, "strict") or matches(kind, other, one, "strict")
+
+
 # ---------------------------------------------------------------- printed text
 
 

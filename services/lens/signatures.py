@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from atlas.checkers import matches
+from atlas import checkers
 from atlas.contracts import Candidate
 from atlas.executor import RunStatus
 from atlas.generated_inputs import ProbedRun
@@ -67,11 +67,7 @@ def agree(kind: Kind, one: ProbedRun, other: ProbedRun) -> bool:
         return one.status is other.status and one.status is not RunStatus.OK
     if not (one.whole and other.whole):
         return bool(one.output_sha256) and one.output_sha256 == other.output_sha256
-    return (
-        one.output == other.output
-        or matches(kind, one.output, other.output, "strict")
-        or matches(kind, other.output, one.output, "strict")
-    )
+    return checkers.agree(kind, one.output, other.output)
 
 
 def signatures(state: TaskState, candidates: Sequence[Candidate]) -> Signatures:

@@ -5,13 +5,13 @@ Programs run here with the short limits of probes, so that an input too large fo
 
 from __future__ import annotations
 
-from collections import defaultdict
-
+from atlas import checkers
 from atlas.commands import CheckBruteForce, MakeSelfTests, RunSelfTests
 from atlas.contracts import Example, SelfTest
 from atlas.errors import BadOutput
 from atlas.events import BruteForceChecked, SelfTestsMade, SelfTestsRun
 from atlas.executor import Executor, Run, RunStatus
+from atlas.judge import Kind
 from atlas.self_tests import references
 from atlas.state import TaskState
 from services.sandbox.asking import ask_each, how
@@ -50,19 +50,31 @@ async def make(executor: Executor, state: TaskState, command: MakeSelfTests) -> 
         runs[name], _ = await ask_each(executor, how(problem, code, texts))
     tests = []
     for number, text in enumerate(texts):
-        if test := agreed(text, {name: of[number] for name, of in runs.items()}, policy.quorum):
+        given = {name: of[number] for name, of in runs.items()}
+        if test := agreed("function" if problem.kind == "function" else "stdin", text, given, policy.quorum):
             tests.append(test)
     return SelfTestsMade(command=command.id, tests=tuple(tests[: policy.self_tests]), inputs=len(texts))
 
 
-def agreed(text: str, runs: dict[str, Run], quorum: int) -> SelfTest | None:
-    """Return the test that programs' runs on an input make, if enough of them agree."""
-    by_output: dict[tuple[str, ...], list[str]] = defaultdict(list)
+def agreed(kind: Kind, text: str, runs: dict[str, Run], quorum: int) -> SelfTest | None:
+    """Return the test that programs' runs on an input make, if enough of them agree (`checkers.agree`).
+
+    Each run joins the first output that it agrees with. A function's empty output is a value without a word
+    for it in JSON, which no test can ask for.
+    """
+    groups: list[list[str]] = []
     for name, run in runs.items():
-        if run.status is RunStatus.OK and len(run.output) <= MAX_OUTPUT_CHARS:
-            by_output[tuple(run.output.split())].append(name)
-    names = max(by_output.values(), key=len, default=[])
-    against = sum(map(len, by_output.values())) - len(names)
+        if (
+            run.status is RunStatus.OK
+            and len(run.output) <= MAX_OUTPUT_CHARS
+            and (run.output or kind == "stdin")
+        ):
+            same = (each for each in groups if checkers.agree(kind, runs[each[0]].output, run.output))
+            if (group := next(same, None)) is None:
+                groups.append(group := [])
+            group.append(name)
+    names = max(groups, key=len, default=[])
+    against = sum(map(len, groups)) - len(names)
     if len(names) < quorum or against >= len(names):
         return None
     return SelfTest(input=text, output=runs[names[0]].output, agreed=tuple(names), against=against)

@@ -164,13 +164,25 @@ def test_an_output_has_its_quorum_and_more_than_all_others(outputs: dict[str, st
         n: Run(status=RunStatus.OK if out else RunStatus.RUNTIME_ERROR, output=out)
         for n, out in outputs.items()
     }
-    test = agreed("x", runs, quorum)
+    test = agreed("stdin", "x", runs, quorum)
     voting = [out.strip() for out in outputs.values() if out]
     best = max((voting.count(out) for out in voting), default=0)
     assert (test is not None) == (best >= quorum and 2 * best > len(voting))
     if test is not None:
         assert len(test.agreed) == best
         assert test.against == len(voting) - best
+
+
+def test_near_equal_floats_are_one_output_and_a_value_without_a_word_in_json_is_none() -> None:
+    def runs(*outputs: str) -> dict[str, Run]:
+        return {f"b{n}": Run(status=RunStatus.OK, output=out) for n, out in enumerate(outputs)}
+
+    test = agreed("function", "[3]", runs("0.30000000000000004", "0.3", "0.4"), 2)
+    assert test is not None
+    assert (test.agreed, test.against) == (("b0", "b1"), 1)
+    assert agreed("stdin", "3", runs("0.30000000000000004\n", "0.3", "0.4"), 2) is not None
+    assert agreed("function", "[3]", runs("", "", "1"), 2) is None
+    assert agreed("stdin", "3", runs("", "", "1"), 2) is not None
 
 
 def test_who_uses_them() -> None:
