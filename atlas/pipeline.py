@@ -26,7 +26,7 @@ from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Rep
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
-from atlas.spending import repair_is_better, tries
+from atlas.spending import ArmName, best, tries
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "4"
@@ -160,9 +160,24 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
 
 
 def _plans(state: TaskState) -> list[AnyCommand]:
+    wanted = _plannable(state)
+    if wanted and _plans_are_weighed(state) and "plans" not in state.open:
+        drawing = any(command.startswith("generate:") for command in state.open)
+        wanted = not drawing and not _unexecuted(state) and _spends_on(state) == "plan"
+    return [MakePlans(id="plans", n=state.task.policy.plans)] if wanted else []
+
+
+def _plannable(state: TaskState) -> bool:
+    """Whether plans can be made now, or are being made."""
     n = 0 if _is_choice(state) else state.task.policy.plans
-    wanted = n > 0 and not state.done("plans") and _probed(state)
-    return [MakePlans(id="plans", n=n)] if wanted and affordable(state, "plans", n) else []
+    return n > 0 and not state.done("plans") and _probed(state) and affordable(state, "plans", n)
+
+
+def _plans_are_weighed(state: TaskState) -> bool:
+    """Whether plans come when they are worth more than what else could be done, and not first."""
+    spending = state.task.policy.spending
+    weighed = spending is not None and spending.plan is not None
+    return weighed and _stops_early(state) and not _ranked(state)
 
 
 def _probed(state: TaskState) -> bool:
@@ -182,30 +197,49 @@ def _next_generation(state: TaskState) -> Generate | None:
     samples share one prompt and, where nothing may stop them early, four of them a call (or as many as must
     agree before anything can). None when the schedule is done, or the next call cannot be paid for.
     """
-    policy = state.task.policy
+    command = _not_done(state, _planned_from(state))
+    if command is None or not affordable(state, command.id, command.n):
+        return None
+    return _paced(state, command)
+
+
+def _not_done(state: TaskState, planned_from: int) -> Generate | None:
     first = 0
-    while first < policy.k:
-        command = _scheduled(state, first)
+    while first < state.task.policy.k:
+        command = _scheduled(state, first, planned_from)
         if not state.done(command.id):
-            return _paced(state, command) if affordable(state, command.id, command.n) else None
+            return command
         first += command.n
     return None
 
 
-def _scheduled(state: TaskState, first: int) -> Generate:
+def _planned_from(state: TaskState) -> int:
+    """Return the first candidate that follows a plan: the next one after plans were made."""
+    policy = state.task.policy
+    if not _plans_are_weighed(state):
+        return int(policy.probe)
+    drawn = [int(c.id[1:]) - c.plan for c in state.candidates.values() if c.plan is not None]
+    if drawn or not state.plans:
+        return min(drawn, default=policy.k)
+    following = _not_done(state, policy.k)
+    return following.first if following else policy.k
+
+
+def _scheduled(state: TaskState, first: int, planned_from: int) -> Generate:
     """The Generate of the policy's schedule that begins with candidate `first`."""
     policy, name = state.task.policy, f"generate:{first}"
     if policy.probe and first == 0:
         return Generate(id=name, first=0, greedy=True)
-    plan, planned = first - policy.probe, min(len(state.plans), policy.plans)
-    if plan < planned:
+    plan, planned = first - planned_from, min(len(state.plans), policy.plans)
+    if 0 <= plan < planned:
         return Generate(id=name, first=first, plan=plan)
-    perturbed = plan - planned
+    perturbed = first - policy.probe - (planned if plan >= 0 else 0)
     if perturbed < policy.perturbations and not _is_choice(state):
         turn = (perturbed + policy.seed) % len(PERTURBATIONS)
         return Generate(id=name, first=first, perturbation=PERTURBATIONS[turn])
     together = SAMPLES_A_CALL if not _stops_early(state) else _needed_to_agree(state) - first
-    return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, policy.k - first)))
+    room = (policy.k if plan >= 0 else planned_from) - first
+    return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, room)))
 
 
 def _paced(state: TaskState, command: Generate) -> Generate:
@@ -236,17 +270,25 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     # What the next sample's thinking depends on is known first, in whatever order the services answer.
     if difficulty.adapts(state):
         waits = waits or (_scores(state) if _ranked(state) else _unexecuted(state))
-    if waits or _repair_comes_first(state):
+    if waits or _spends_on(state) == "repair":
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
 
 
-def _repair_comes_first(state: TaskState) -> bool:
-    """Whether the policy's spending rule would rather mend what has failed than draw the next sample."""
-    spending = state.task.policy.spending
-    if spending is None or _ranked(state) or not _repairs(state):
-        return False
-    return repair_is_better(spending, tries(state))
+def _spends_on(state: TaskState) -> ArmName | None:
+    """Return what the policy's spending rule would do next, of what can be done; None without a rule."""
+    spending, following = state.task.policy.spending, _next_generation(state)
+    if spending is None or _ranked(state):
+        return None
+    weighed = _plans_are_weighed(state)
+    if weighed and following is not None and following.plan is not None:
+        return "plan"  # most of what it costs is spent
+    possible: dict[ArmName, bool] = {
+        "sample": following is not None,
+        "plan": weighed and following is not None and _plannable(state),
+        "repair": bool(_repairs(state)),
+    }
+    return best(spending, tries(state), [arm for arm, can in possible.items() if can])
 
 
 def _ranked(state: TaskState) -> bool:

@@ -57,12 +57,18 @@ class Arm(BaseModel):
 
 
 class Spending(BaseModel):
-    """The two ways to spend the next tokens on a task that nothing has solved yet (`atlas.spending`)."""
+    """The ways to spend the next tokens on a task that nothing has solved yet (`atlas.spending`).
+
+    `plan`: a candidate that follows a plan, what its planning takes included; null: plans come first, and
+    such candidates are samples. `shared`: how much a failed try counts against the other ways, too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sample: Arm
     repair: Arm
+    plan: Arm | None = None
+    shared: float = Field(default=0.0, ge=0, le=1)
 
 
 class BlendAsc(BaseModel):
@@ -115,13 +121,13 @@ class Policy(BaseModel):
     `self_tests`: before repair, up to so many tests on generated inputs, whose outputs a `quorum` of
     `brute_forces` agree on: slow programs asked for as such, of which those count that pass every public
     example (0: none).
-    `spending`: which comes next, a sample or a repair, is what is expected to bring more for a token
-    (null: samples first). `token_budget`: tokens the model may generate for the task in all its calls,
-    prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how long a
-    model that thinks may think before each candidate, `max_tokens` coming on top (budget forcing; 0: it
-    answers at once, as other models always do); `thinking_tiers`: how long once the samples before tell how
-    difficult the problem is, by the highest tier it reaches. `waits`: how often a model that stops within a
-    quarter of them is made to think on.
+    `spending`: which comes next, a sample, the plans or a repair, is what is expected to bring more for a
+    token (null: plans, samples, repairs). `token_budget`: tokens the model may generate for the task in all
+    its calls, prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how
+    long a model that thinks may think before each candidate, `max_tokens` coming on top (budget forcing; 0:
+    it answers at once, as other models always do); `thinking_tiers`: how long once the samples before tell
+    how difficult the problem is, by the highest tier it reaches. `waits`: how often a model that stops within
+    a quarter of them is made to think on.
     `inputs`: programs that pass every public example are compared on so many generated inputs (0: they are
     not); writing them may take `input_tokens`. `distinguish`: rounds of further inputs on which the two
     leading clusters differ; `readings`: votes of the model on what the statement asks for on one of them,
@@ -150,7 +156,7 @@ class Policy(BaseModel):
     quorum: int = Field(
         default=2, ge=2, le=8, validate_default=True, description="slow programs that agree on an output"
     )
-    spending: Spending | None = Field(default=None, description="priors of samples and repairs")
+    spending: Spending | None = Field(default=None, description="priors of samples, plans, repairs")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
     input_tokens: int = Field(default=1536, ge=96, le=65_536, description="for writing a round of inputs")

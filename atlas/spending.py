@@ -1,68 +1,96 @@
-"""One more sample or one more repair: whichever is expected to bring more for a token. Pure.
+"""One more sample, a plan, or one more repair: whichever is expected to bring more for a token. Pure.
 
 Each way of spending is an arm whose chance to pass every public example has a Beta prior; the tries of the
-task at hand, all failed so far, make it smaller. What a try costs begins at the prior's tokens, which count
-as one try, and follows what the task's tries took. The value of an arm is its chance over its cost: the rate
-at which its next try is expected to end the task. Priors are pinned in the policy: all workers decide alike.
-`python -m benchmark.fit_spending` fits them to recorded tasks, whose tries it counts by `tries` as well.
+task at hand, all failed so far, make it smaller. They count whole against their own arm, and in part
+(`shared`) against the others: a problem that one way fails on is harder for all. What a try costs begins at
+the prior's tokens, which count as one try, and follows what the task's tries took. The value of an arm is its
+chance over its cost: the rate at which its next try is expected to end the task. Priors are pinned in the
+policy: all workers decide alike. `python -m benchmark.fit_spending` fits them to recorded tasks, whose tries
+it counts by `tries` as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+from atlas.contracts import Candidate
 from atlas.policy import Arm, Spending
 from atlas.state import TaskState
 
+ArmName = Literal["sample", "plan", "repair"]
+ARMS: tuple[ArmName, ...] = ("sample", "plan", "repair")  # of equal ones the first
 REPAIRING = ("repair:", "refine:")
 
 
 @dataclass(frozen=True)
 class Try:
-    """A sample or a repair whose outcome is known: whether it passes every public example, and its tokens."""
+    """A try whose outcome is known: whether it passes every public example, and its tokens.
+
+    `name`: its candidate's, whether or not a program came of it.
+    """
 
     passed: bool
     tokens: int
+    name: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True)
-class Tries:
-    """A task's tries of both arms, in the order in which they were made."""
-
-    samples: tuple[Try, ...]
-    repairs: tuple[Try, ...]
+# A task's tries of each arm, in the order in which they were made.
+Tries = Mapping[ArmName, tuple[Try, ...]]
 
 
 def tries(state: TaskState) -> Tries:
     """Return the task's tries so far; programs that have not been run are none yet.
 
-    A repair costs all calls of its command, its analysis too, and is a failed try where no program came of
-    it (an unusable answer, a program that was tried before). A sample costs its own tokens.
+    A sample costs its own tokens, a planned one its part of the planning too. A repair costs all calls of its
+    command, its analysis too, and is a failed try where no program came of it (an unusable answer, a program
+    that was tried before).
     """
-    samples = [
-        Try(_passes(state, c.id), c.usage.tokens_out)
-        for c in state.candidates.values()
-        if c.origin != "repair" and _known(state, c.id)
-    ]
+    planning = _counted(state, "plans") // len(state.plans) if state.plans else 0
+    drawn: dict[ArmName, list[Try]] = {"sample": [], "plan": []}
+    for each in state.candidates.values():
+        if each.origin != "repair" and _known(state, each.id):
+            arm, tokens = _drawn_by(each), each.usage.tokens_out
+            drawn[arm].append(Try(_passes(state, each.id), tokens + planning * (arm == "plan"), each.id))
     repairs = []
     for command in sorted((c for c in state.answered if c.startswith(REPAIRING)), key=_in_order):
         name = f"{'r' if command.startswith('repair') else 'f'}{command.partition(':')[2]}"
         if name not in state.candidates or _known(state, name):
-            repairs.append(Try(_passes(state, name), _tokens(state, command, name)))
-    return Tries(tuple(samples), tuple(repairs))
+            repairs.append(Try(_passes(state, name), _tokens(state, command, name), name))
+    return {"sample": tuple(drawn["sample"]), "plan": tuple(drawn["plan"]), "repair": tuple(repairs)}
 
 
-def repair_is_better(spending: Spending, done: Tries) -> bool:
-    """Whether the next repair is worth more than the next sample, given the task's failed tries of both."""
-    return value(spending.repair, done.repairs) > value(spending.sample, done.samples)
+def best(spending: Spending, done: Tries, among: Collection[ArmName]) -> ArmName | None:
+    """Return the arm of those that are possible whose next try is worth most, given the task's failed tries.
+
+    Without a prior of plans their tries are samples like others.
+    """
+    priors: dict[ArmName, Arm] = {"sample": spending.sample, "repair": spending.repair}
+    if spending.plan is None:
+        done = {**done, "sample": (*done["sample"], *done["plan"]), "plan": ()}
+    else:
+        priors["plan"] = spending.plan
+    every = sum(map(len, done.values()))
+
+    def worth(arm: ArmName) -> float:
+        return value(priors[arm], done[arm], spending.shared * (every - len(done[arm])))
+
+    return max((arm for arm in ARMS if arm in priors and arm in among), key=worth, default=None)
 
 
-def value(arm: Arm, failed: Sequence[Try]) -> float:
-    """Return the chance per generated token of an arm's next try, after these have failed."""
-    chance = arm.right / (arm.right + arm.wrong + len(failed))
+def value(arm: Arm, failed: Sequence[Try], elsewhere: float = 0.0) -> float:
+    """Return the chance per generated token of an arm's next try, after these have failed.
+
+    `elsewhere`: what the other arms' failures count.
+    """
+    chance = arm.right / (arm.right + arm.wrong + len(failed) + elsewhere)
     tokens = (arm.tokens + sum(each.tokens for each in failed)) / (1 + len(failed))
     return chance / max(tokens, 1.0)
+
+
+def _drawn_by(candidate: Candidate) -> Literal["sample", "plan"]:
+    return "sample" if candidate.plan is None else "plan"
 
 
 def _known(state: TaskState, name: str) -> bool:
@@ -74,10 +102,13 @@ def _passes(state: TaskState, name: str) -> bool:
 
 
 def _tokens(state: TaskState, command: str, name: str) -> int:
-    calls = [call for call in state.calls.values() if call.command == command]
-    counted = sum(choice.usage.tokens_out for call in calls for choice in call.choices)
     made = state.candidates.get(name)
-    return counted or (made.usage.tokens_out if made else 0)
+    return _counted(state, command) or (made.usage.tokens_out if made else 0)
+
+
+def _counted(state: TaskState, command: str) -> int:
+    calls = [call for call in state.calls.values() if call.command == command]
+    return sum(choice.usage.tokens_out for call in calls for choice in call.choices)
 
 
 def _in_order(command: str) -> tuple[bool, int]:

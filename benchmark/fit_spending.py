@@ -13,33 +13,47 @@ import argparse
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from math import log
 from pathlib import Path
+from statistics import fmean
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from atlas.contracts import Contract
 from atlas.errors import BadInput
+from atlas.events import CandidateGenerated, CommandFailed, Entry, ExecutionFinished, TaskSubmitted
 from atlas.policy import Arm, Spending
-from atlas.spending import Tries, Try, tries
-from atlas.state import TaskState, fold
+from atlas.spending import ARMS, ArmName, Try, tries
+from atlas.state import TaskState, apply
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
 from benchmark.results import load_journal, load_runs
-from benchmark.statistics.beta_binomial import fit_beta, log_likelihood
+from benchmark.statistics.beta_binomial import Drawn, fit_beta, log_likelihood
 from benchmark.statistics.resampling import bootstrap_mean
 from benchmark.stored import write_atomic
 
 LEAST_TASKS = 10  # of an arm: with fewer a prior is a guess
+SHARES = tuple(n / 10 for n in range(11))
+# Events after which more may be known of a try.
+OUTCOMES = (CandidateGenerated, CommandFailed, ExecutionFinished)
 EXAMPLES = """examples:
   python -m benchmark.fit_spending data/pools/train-k16 data/runs/train-D --json
   python -m benchmark.fit_spending data/runs/train-D --not-in splits.json#report --out spending.json
 
 The result's `spending` is what a policy's field of that name takes.
 exit codes: 0 fitted; 1 could not run; 2 wrong arguments"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A try, and of which arm."""
+
+    arm: ArmName
+    tried: Try
 
 
 class FittedArm(Contract):
@@ -65,8 +79,7 @@ class Fit(Contract):
     """
 
     spending: Spending
-    sample: FittedArm
-    repair: FittedArm
+    arms: dict[ArmName, FittedArm]
     models: tuple[str, ...]
     command: str
     data: dict[str, str]
@@ -74,12 +87,12 @@ class Fit(Contract):
 
 
 def fitted(options: argparse.Namespace) -> Fit:
-    """Fit both arms to the tasks of the runs, and write them where that is asked for.
+    """Fit the arms to the tasks of the runs, and write them where that is asked for.
 
     Raises:
         AtlasError: a run cannot be read, holds a task that is to be kept out, or has too few tries.
     """
-    done: list[Tries] = []
+    done: list[list[Made]] = []
     names: set[str] = set()
     models: set[str] = set()
     data: dict[str, str] = {}
@@ -87,73 +100,120 @@ def fitted(options: argparse.Namespace) -> Fit:
         digest = hashlib.sha256()
         for result in run.graded:
             entries = load_journal(result)
-            state = fold(TaskState(), entries)
-            if state.submitted is None or not state.task.problem.examples or not state.task.policy.execute:
+            submitted = entries[0].event if entries else None
+            if not isinstance(submitted, TaskSubmitted):
                 continue
-            done.append(tries(state))
+            if not submitted.problem.examples or not submitted.policy.execute:
+                continue
+            done.append(in_order(entries))
             names.add(result.task)
-            models.add(state.task.pins.model)
+            models.add(submitted.pins.model)
             digest.update("".join(entry.model_dump_json() for entry in entries).encode())
         data[run.directory.name] = digest.hexdigest()
     refuse(names, options.not_in, "runs")
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-    sample, of_samples = fit_arm("samples", [each.samples for each in done])
-    repair, of_repairs = fit_arm("repairs", [each.repairs for each in done])
-    fit = Fit(
-        spending=Spending(sample=sample, repair=repair),
-        sample=of_samples,
-        repair=of_repairs,
+    shared, arms = fit(done)
+    fit_ = Fit(
+        spending=Spending(shared=shared, **{name: arm for name, (arm, _) in arms.items()}),
+        arms={name: facts for name, (_, facts) in arms.items()},
         models=tuple(sorted(models)),
         command=shlex.join(["python", "-m", "benchmark.fit_spending", *sys.argv[1:]]),
         data=data,
         date=datetime.now(timezone.utc).date().isoformat(),
     )
     if options.out is not None:
-        write_atomic(options.out, fit.model_dump_json(indent=1) + "\n")
-    return fit
+        write_atomic(options.out, fit_.model_dump_json(indent=1) + "\n")
+    return fit_
 
 
-def fit_arm(name: str, made: Sequence[Sequence[Try]]) -> tuple[Arm, FittedArm]:
-    """Return the prior of an arm whose tries these are, a sequence for each task, and what it rests on.
+def in_order(entries: Sequence[Entry]) -> list[Made]:
+    """Return the tries of all arms in the order in which their outcomes came to be known."""
+    state, made = TaskState(), dict[str, Made]()
+    for entry in entries:
+        state = apply(state, entry.event)
+        if isinstance(entry.event, OUTCOMES):
+            known = tries(state)
+            new = {each.name: Made(arm, each) for arm in ARMS for each in known[arm]}
+            made |= {name: each for name, each in new.items() if name not in made}
+    return list(made.values())
+
+
+def fit(done: Sequence[Sequence[Made]]) -> tuple[float, dict[ArmName, tuple[Arm, FittedArm]]]:
+    """Return how much failures of one arm count against the others, and each arm's prior.
+
+    The share is the one of 0, 0.1 ... 1 under which all tries together are most likely; it takes runs that
+    differ in how many samples went before the repairs, or nothing tells it from the priors. There is no prior of
+    plans where fewer than 10 tasks followed any.
 
     Raises:
-        BadInput: fewer than 10 tasks have any.
+        BadInput: fewer than 10 tasks have samples, or repairs.
     """
-    made = [each for each in made if each]
-    if len(made) < LEAST_TASKS:
-        raise BadInput(f"{len(made)} tasks of these runs have {name}: a prior takes at least {LEAST_TASKS}")
-    right = [sum(t.passed for t in each) for each in made]
-    wrong = [len(each) - n for each, n in zip(made, right, strict=True)]
-    tokens = [t.tokens for each in made for t in each]
-    a, b = (round(x, 4) for x in fit_beta(right, wrong))
-    mean = sum(right) / len(tokens)
-    p = min(max(mean, 1e-12), 1 - 1e-12)
-    interval = bootstrap_mean([n / len(each) for n, each in zip(right, made, strict=True)], (0.0, 1.0))
-    pooled = [n * np.log(p) + m * np.log(1 - p) for n, m in zip(right, wrong, strict=True)]
+    tasks = {arm: sum(any(each.arm == arm for each in task) for task in done) for arm in ARMS}
+    fitted_to: list[ArmName] = [arm for arm in ARMS if arm != "plan" or tasks[arm] >= LEAST_TASKS]
+    for arm in fitted_to:
+        if tasks[arm] < LEAST_TASKS:
+            raise BadInput(
+                f"{tasks[arm]} tasks of these runs have {arm}s: a prior takes at least {LEAST_TASKS}"
+            )
+
+    def arms(shared: float) -> dict[ArmName, tuple[Arm, FittedArm]]:
+        return {arm: fit_arm(tries_of(arm, done, shared)) for arm in fitted_to}
+
+    def likelihood(fits: Mapping[ArmName, tuple[Arm, FittedArm]]) -> float:
+        return sum(facts.log_likelihood * facts.tasks for _, facts in fits.values())
+
+    every = {shared: arms(shared) for shared in SHARES}
+    best = max(SHARES, key=lambda shared: likelihood(every[shared]))
+    return best, every[best]
+
+
+def tries_of(arm: ArmName, done: Sequence[Sequence[Made]], shared: float) -> list[list[tuple[Drawn, int]]]:
+    """Return each task's tries of an arm, with what other arms' failures before them count, and tokens."""
+    found = []
+    for task in done:
+        of_task, elsewhere = [], 0.0
+        for each in task:
+            if each.arm == arm:
+                of_task.append((Drawn(each.tried.passed, elsewhere), each.tried.tokens))
+            elif not each.tried.passed:
+                elsewhere += shared
+        found.append(of_task)
+    return found
+
+
+def fit_arm(made: Sequence[Sequence[tuple[Drawn, int]]]) -> tuple[Arm, FittedArm]:
+    """Return the prior of an arm whose tries these are, a sequence for each task, and what it rests on."""
+    drawn = [[each for each, _ in task] for task in made if task]
+    tokens = [n for task in made for _, n in task]
+    passed = [sum(each.passed for each in task) for task in drawn]
+    a, b = (float(f"{x:.4g}") for x in fit_beta(drawn))
+    p = min(max(sum(passed) / len(tokens), 1e-12), 1 - 1e-12)
+    shares = [n / len(task) for n, task in zip(passed, drawn, strict=True)]
+    interval = bootstrap_mean(shares, (0.0, 1.0))
+    pooled = [n * log(p) + (len(task) - n) * log(1 - p) for n, task in zip(passed, drawn, strict=True)]
     facts = FittedArm(
-        tasks=len(made),
+        tasks=len(drawn),
         tries=len(tokens),
-        passed=sum(right),
+        passed=sum(passed),
         chance=round(a / (a + b), 4),
         interval=(round(interval.low, 4), round(interval.high, 4)),
-        log_likelihood=round(log_likelihood(a, b, right, wrong), 6),
-        pooled=round(float(np.mean(pooled)), 6),
+        log_likelihood=round(log_likelihood(a, b, drawn), 6),
+        pooled=round(fmean(pooled), 6),
     )
-    return Arm(right=a, wrong=b, tokens=round(max(1.0, float(np.mean(tokens))), 1)), facts
+    return Arm(right=a, wrong=b, tokens=round(max(1.0, fmean(tokens)), 1)), facts
 
 
 def show(result: Fit, console: Console) -> None:
-    """Print both arms."""
+    """Print the arms."""
     columns = ("arm", "right", "wrong", "tokens", "tasks", "tries", "passed", "of a task's tries, 95%")
     table = Table(*columns, title="priors of spending")
-    for name, arm, facts in (
-        ("sample", result.spending.sample, result.sample),
-        ("repair", result.spending.repair, result.repair),
-    ):
+    for name, facts in result.arms.items():
+        arm = getattr(result.spending, name)
         numbers = (arm.right, arm.wrong, arm.tokens, facts.tasks, facts.tries, facts.passed)
         low, high = facts.interval
         table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
     console.print(table)
+    console.print(f"a failed try counts {result.spending.shared:g} against each of the other arms")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,41 +13,74 @@ SIZES = (1e-2, 1e3)  # of right + wrong: beyond them the likelihood is flat
 MEANS = (1e-4, 1 - 1e-4)
 
 
-def fit_beta(passed: Sequence[int], failed: Sequence[int]) -> tuple[float, float]:
+class Drawn(NamedTuple):
+    """A try of a task: whether it passed, and how many failures of another kind were known before it.
+
+    `elsewhere` counts as so many failed tries of this kind.
+    """
+
+    passed: bool
+    elsewhere: float = 0.0
+
+
+def fit_beta(tasks: Sequence[Sequence[Drawn]]) -> tuple[float, float]:
     """Return (right, wrong) of the Beta distribution that each task's chance is drawn from.
 
-    Its likelihood is the beta-binomial one, in which the rule that ended a task's tries (the first success,
-    say) has no part. The mode over (logit of the mean, log of the size), under the hyperprior of Gelman et
-    al., "Bayesian Data Analysis" (3rd ed. 2013), section 5.3, density ~ (right + wrong)^(-5/2): it keeps the
-    fit finite where no try passed, all did, or all tasks are alike.
+    The likelihood is that of `log_likelihood`, in which the rule that ended a task's tries (the first
+    success, say) has no part. The mode over (logit of the mean, log of the size), under the hyperprior of
+    Gelman et al., "Bayesian Data Analysis" (3rd ed. 2013), section 5.3, density ~ (right + wrong)^(-5/2): it
+    keeps the fit finite where no try passed, all did, or all tasks are alike.
 
     Args:
-        passed: tries that succeeded, one number per task.
-        failed: tries that did not.
+        tasks: each task's tries, in the order in which they were made.
 
     Raises:
         ValueError: there are no tries.
     """
-    s, f = np.asarray(passed, dtype=np.float64), np.asarray(failed, dtype=np.float64)
-    if len(s) != len(f) or not (s + f).sum():
+    passed, before = _flat(tasks)
+    if not len(passed):
         raise ValueError("there are no tries to fit to")
 
     def loss(at: npt.NDArray[np.float64]) -> float:
         mean, size = special.expit(at[0]), np.exp(at[1])
         right, wrong = mean * size, (1 - mean) * size
-        likely = len(s) * log_likelihood(right, wrong, passed, failed)
+        likely = _log_chances(right, wrong, passed, before).sum()
         # The density over (right, wrong), and the Jacobian of the coordinates it is maximised in.
         return -float(likely + np.log(right) + np.log(wrong) - 2.5 * np.log(size))
 
     bounds = [tuple(special.logit(MEANS)), tuple(np.log(SIZES))]
-    begin = special.logit((s.sum() + 1) / ((s + f).sum() + 2))
+    begin = special.logit((passed.sum() + 1) / (len(passed) + 2))
     starts = [np.array([begin, np.log(size)]) for size in (1.0, 20.0)]
     found = min((optimize.minimize(loss, at, bounds=bounds) for at in starts), key=lambda each: each.fun)
     mean, size = float(special.expit(found.x[0])), float(np.exp(found.x[1]))
     return mean * size, (1 - mean) * size
 
 
-def log_likelihood(right: float, wrong: float, passed: Sequence[int], failed: Sequence[int]) -> float:
-    """Return a task's mean log-likelihood of its sequence of tries, its chance being Beta(right, wrong)."""
-    s, f = np.asarray(passed, dtype=np.float64), np.asarray(failed, dtype=np.float64)
-    return float((special.betaln(right + s, wrong + f) - special.betaln(right, wrong)).mean())
+def log_likelihood(right: float, wrong: float, tasks: Sequence[Sequence[Drawn]]) -> float:
+    """Return a task's mean log-likelihood of its tries, each predicted from those before it.
+
+    The chance of the next is that of Beta(right + passed so far, wrong + failed so far + `elsewhere`): with
+    nothing elsewhere, the beta-binomial likelihood of the sequence.
+    """
+    passed, before = _flat(tasks)
+    return float(_log_chances(right, wrong, passed, before).sum() / len(tasks))
+
+
+def _flat(tasks: Sequence[Sequence[Drawn]]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return whether each try passed, and in two rows the passes and the failures that went before it."""
+    outcomes, before = [], []
+    for task in tasks:
+        right = wrong = 0
+        for each in task:
+            outcomes.append(each.passed)
+            before.append((right, wrong + each.elsewhere))
+            right, wrong = right + each.passed, wrong + (not each.passed)
+    return np.array(outcomes, dtype=bool), np.array(before, dtype=np.float64).reshape(-1, 2).T
+
+
+def _log_chances(
+    right: float, wrong: float, passed: npt.NDArray[np.bool_], before: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    a, b = right + before[0], wrong + before[1]
+    chances: npt.NDArray[np.float64] = np.where(passed, a, b) / (a + b)
+    return np.log(chances)

@@ -74,6 +74,7 @@ from atlas.state import TaskState
 T = TypeVar("T")
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
 EVEN = Spending(sample=Arm(right=1, wrong=2, tokens=5), repair=Arm(right=1, wrong=1, tokens=8))
+WEIGHED = EVEN.model_copy(update={"plan": Arm(right=1, wrong=1, tokens=6), "shared": 0.5})
 USAGE = Usage(tokens_in=10, tokens_out=5)
 
 
@@ -143,7 +144,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         execute=st.sampled_from([True, True, False]),
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
-        spending=st.sampled_from([None, EVEN]),
+        spending=st.sampled_from([None, EVEN, WEIGHED]),
         self_tests=st.sampled_from([0, 2]),
         brute_forces=st.sampled_from([2, 3]),
         adaptive=st.sampled_from([None, None, BlendAsc(confidence=0.6), ReAsc()]),
@@ -194,7 +195,8 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         n = pick(range(1, command.n + 1))
         return [PlanMade(command=command.id, plans=tuple(Plan(algorithm=f"a{i}") for i in range(n)))]
     if isinstance(command, Generate):
-        return [_generated(command.id, f"c{command.first + i}", pick) for i in range(command.n)]
+        names = [f"c{command.first + i}" for i in range(command.n)]
+        return [_generated(command.id, name, pick, plan=command.plan) for name in names]
     if isinstance(command, Repair):
         return [_generated(command.id, f"r{command.index}", pick)]
     if isinstance(command, Refine):
@@ -271,10 +273,11 @@ def _compared(state: TaskState, command: AnyCommand, pick: Pick) -> AnyEvent | N
     return None
 
 
-def _generated(command: str, name: str, pick: Pick) -> CandidateGenerated:
+def _generated(command: str, name: str, pick: Pick, plan: int | None = None) -> CandidateGenerated:
     candidate = Candidate(
         id=name,
-        origin="repair" if name[0] in "rf" else "sample",
+        origin="repair" if name[0] in "rf" else "sample" if plan is None else "plan",
+        plan=plan,
         code=pick(["print(input())", "print(1)", None]),
         sampling=SAMPLING,
         usage=USAGE,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from histories import SAMPLING, USAGE, model_call, submission
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas.contracts import Candidate, Execution, TestResult, Usage, Verdict
-from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished
+from atlas.commands import Generate, MakePlans, Repair
+from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
+from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished, PlanMade
 from atlas.pipeline import advance, decide
 from atlas.policy import Arm, Policy, Spending
-from atlas.spending import Tries, Try, repair_is_better, tries, value
+from atlas.spending import ARMS, Tries, Try, best, tries, value
 from atlas.state import TaskState
 
 ARM = Arm(right=1, wrong=3, tokens=100)
 arms = st.builds(Arm, right=st.floats(0.1, 50), wrong=st.floats(0.1, 50), tokens=st.floats(1, 1e4))
 
 
-NONE = Tries((), ())
+NONE: Tries = dict.fromkeys(ARMS, ())
 
 
 def failed(*tokens: int) -> list[Try]:
@@ -38,17 +41,43 @@ def test_a_try_that_cost_the_average_and_failed_makes_an_arm_worth_less(arm: Arm
     assert value(arm, [*tries, *failed(int(average) + 1)]) < value(arm, tries)
 
 
-@given(arms, arms)
-def test_the_better_arm_comes_next_and_a_tie_draws_a_sample(sample: Arm, repair: Arm) -> None:
-    better = repair_is_better(Spending(sample=sample, repair=repair), NONE)
-    assert better == (value(repair, []) > value(sample, []))
-    assert not repair_is_better(Spending(sample=sample, repair=sample), NONE)
+@given(arms, arms, arms)
+def test_the_better_arm_comes_next_and_a_tie_draws_a_sample(sample: Arm, repair: Arm, plan: Arm) -> None:
+    spending = Spending(sample=sample, repair=repair, plan=plan)
+    worth = {"sample": value(sample, []), "repair": value(repair, []), "plan": value(plan, [])}
+    assert worth[str(best(spending, NONE, ARMS))] == max(worth.values())
+    assert best(spending, NONE, ("repair",)) == "repair"
+    assert best(spending, NONE, ()) is None
+    alike = Spending(sample=sample, repair=sample, plan=sample)
+    assert best(alike, NONE, ("repair", "plan", "sample")) == "sample"
 
 
-def generated(state: TaskState, command: str, name: str, tokens: int) -> TaskState:
+def test_without_a_prior_of_plans_their_tries_are_samples() -> None:
+    spending = Spending(sample=ARM, repair=ARM)
+    after: Tries = {**NONE, "plan": tuple(failed(100))}
+    assert best(spending, after, ARMS) == "repair"
+    assert best(spending, {**after, "repair": tuple(failed(100))}, ARMS) == "sample"
+
+
+@given(arms, st.integers(0, 9), st.floats(0, 9))
+def test_failures_elsewhere_make_an_arm_worth_less(arm: Arm, n: int, elsewhere: float) -> None:
+    tries = failed(*[10] * n)
+    assert value(arm, tries, elsewhere + 1) < value(arm, tries, elsewhere) <= value(arm, tries)
+
+
+def test_what_fails_counts_in_part_against_the_others() -> None:
+    """The sample's failures make the repair worth less, too: then samples stay the better ones for longer."""
+    spending = Spending(sample=Arm(right=1, wrong=3, tokens=100), repair=Arm(right=1, wrong=5, tokens=100))
+    four: Tries = {**NONE, "sample": tuple(failed(100, 100, 100, 100))}
+    assert best(spending, four, ARMS) == "repair"
+    assert best(spending.model_copy(update={"shared": 1.0}), four, ARMS) == "sample"
+
+
+def generated(state: TaskState, command: str, name: str, tokens: int, plan: int | None = None) -> TaskState:
     candidate = Candidate(
         id=name,
-        origin="repair" if name.startswith("r") else "sample",
+        origin="repair" if name.startswith("r") else "sample" if plan is None else "plan",
+        plan=plan,
         code=f"# {name}",
         sampling=SAMPLING,
         usage=Usage(tokens_out=tokens),
@@ -60,18 +89,63 @@ def generated(state: TaskState, command: str, name: str, tokens: int) -> TaskSta
     return advance(state, [event]).state
 
 
-def course(spending: Spending | None) -> list[str]:
+def course(spending: Spending | None, **more: Any) -> list[str]:
     """What is done, one after another, where a sample costs 100 tokens, a repair 200, and all fail."""
-    policy = Policy(name="p", k=3, repairs=3, spending=spending)
+    policy = Policy(name="p", repairs=3, spending=spending, **({"k": 3} | more))
     state, order = advance(TaskState(), [submission(policy)]).state, []
     while True:
         (command,) = decide(state)
-        order.append(command.id)
         if command.id == "select":
-            return order
-        kind, index = command.id.split(":")
-        repairing = kind == "repair"
-        state = generated(state, command.id, f"{'r' if repairing else 'c'}{index}", 200 if repairing else 100)
+            return [*order, "select"]
+        if isinstance(command, MakePlans):
+            order.append("plans")
+            plans = tuple(Plan(algorithm=f"way {n}") for n in range(command.n))
+            calls = [model_call("plans", "constraints")]
+            state = advance(state, [*calls, PlanMade(command="plans", plans=plans)]).state
+            continue
+        planned = command.plan if isinstance(command, Generate) else None
+        order.append(command.id if planned is None else f"{command.id} by plan {planned}")
+        index = command.id.partition(":")[2]
+        repairing = isinstance(command, Repair)
+        name, tokens = (f"r{index}", 200) if repairing else (f"c{index}", 100)
+        state = generated(state, command.id, name, tokens, planned)
+
+
+def test_plans_are_made_when_they_are_worth_more_and_followed_at_once() -> None:
+    def priors(plan: float) -> Spending:
+        arm = Arm(right=plan, wrong=1, tokens=100)
+        repair = Arm(right=0.1, wrong=10, tokens=200)
+        return Spending(sample=Arm(right=1, wrong=1, tokens=100), repair=repair, plan=arm)
+
+    repairs = ["repair:0", "repair:1", "repair:2"]
+    by_plan = [f"generate:{n} by plan {n}" for n in range(2)]
+    assert course(priors(5), k=4, plans=2) == [
+        "plans",
+        *by_plan,
+        "generate:2",
+        "generate:3",
+        *repairs,
+        "select",
+    ]
+    later = ["generate:0", "plans", "generate:1 by plan 0", "generate:2 by plan 1", "generate:3"]
+    assert course(priors(0.6), k=4, plans=2) == [*later, *repairs, "select"]
+    assert course(priors(0.6), k=4, plans=2, probe=True, perturbations=1) == [*later, *repairs, "select"]
+    never = [f"generate:{n}" for n in range(4)]
+    assert course(priors(0.1), k=4, plans=2) == [*never, *repairs, "select"], (
+        "k is k, whatever is left undone"
+    )
+    first = course(priors(0.1).model_copy(update={"plan": None}), k=4, plans=2)
+    assert first[:3] == ["plans", *by_plan], "without a prior of theirs plans come first"
+
+
+def test_a_planned_try_costs_its_part_of_the_planning() -> None:
+    state = advance(TaskState(), [submission(Policy(name="p", k=3, plans=2))]).state
+    plans = (Plan(algorithm="a"), Plan(algorithm="b"))
+    state = advance(state, [model_call("plans", "constraints"), model_call("plans", "plan:0")]).state
+    state = advance(state, [PlanMade(command="plans", plans=plans)]).state
+    state = generated(state, "generate:0", "c0", 100, plan=0)
+    assert tries(state)["plan"] == (Try(False, 100 + USAGE.tokens_out),)
+    assert tries(state)["sample"] == ()
 
 
 def test_samples_come_first_without_a_rule_and_the_better_with_one() -> None:
@@ -92,10 +166,10 @@ def test_a_repair_costs_every_call_of_its_command_and_counts_where_nothing_came_
     state = generated(state, "generate:0", "c0", 100)
     calls = [model_call("repair:0", name) for name in ("analysis", "code")]
     state = advance(state, calls).state
-    assert tries(state).repairs == (), "not answered yet"
+    assert tries(state)["repair"] == (), "not answered yet"
     state = generated(state, "repair:0", "r0", 5)
     state = advance(state, [model_call("repair:1", "analysis")]).state
     state = advance(state, [CommandFailed(command="repair:1", reason="bad_output")]).state
     done = tries(state)
-    assert done.samples == (Try(False, 100),)
-    assert done.repairs == (Try(False, 2 * USAGE.tokens_out), Try(False, USAGE.tokens_out))
+    assert done["sample"] == (Try(False, 100),)
+    assert done["repair"] == (Try(False, 2 * USAGE.tokens_out), Try(False, USAGE.tokens_out))

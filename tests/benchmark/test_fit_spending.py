@@ -11,27 +11,29 @@ from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
 from atlas.policy import Spending
-from atlas.spending import Tries, Try, tries, value
+from atlas.spending import ArmName, Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
-from benchmark.fit_spending import fit_arm, main
+from benchmark.fit_spending import Made, fit, fit_arm, in_order, main
+from benchmark.results import load_journal, load_runs
+from benchmark.statistics.beta_binomial import Drawn
 
 
-def drawn(right: float, wrong: float, tasks: int, k: int, *, stop: bool) -> list[list[Try]]:
+def drawn(right: float, wrong: float, tasks: int, k: int, *, stop: bool) -> list[list[tuple[Drawn, int]]]:
     """Tries of tasks whose chances are Beta(right, wrong); `stop`: none after the first that passes."""
     noise = np.random.default_rng(7)
     made = []
     for chance in noise.beta(right, wrong, tasks):
-        tries: list[Try] = []
-        while len(tries) < k and not (stop and tries and tries[-1].passed):
-            tries.append(Try(bool(noise.random() < chance), int(noise.integers(50, 151))))
+        tries: list[tuple[Drawn, int]] = []
+        while len(tries) < k and not (stop and tries and tries[-1][0].passed):
+            tries.append((Drawn(bool(noise.random() < chance)), int(noise.integers(50, 151))))
         made.append(tries)
     return made
 
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_it_finds_the_chances_whatever_stopped_the_tries(stop: bool) -> None:
-    arm, facts = fit_arm("samples", drawn(0.6, 1.4, 3000, 12, stop=stop))
+    arm, facts = fit_arm(drawn(0.6, 1.4, 3000, 12, stop=stop))
     assert arm.right == pytest.approx(0.6, rel=0.15)
     assert arm.wrong == pytest.approx(1.4, rel=0.15)
     assert arm.tokens == pytest.approx(100, rel=0.03)
@@ -42,23 +44,57 @@ def test_it_finds_the_chances_whatever_stopped_the_tries(stop: bool) -> None:
 def test_the_fitted_prior_predicts_the_next_try_after_failures() -> None:
     """What `value` uses it for: of tasks whose first three tries failed, how many pass with the fourth."""
     made = drawn(0.6, 1.4, 6000, 4, stop=False)
-    arm, _ = fit_arm("samples", made)
-    failed = [each for each in made if not any(t.passed for t in each[:3])]
-    share = sum(each[3].passed for each in failed) / len(failed)
+    arm, _ = fit_arm(made)
+    failed = [each for each in made if not any(t.passed for t, _ in each[:3])]
+    share = sum(each[3][0].passed for each in failed) / len(failed)
     dear = [Try(False, round(arm.tokens))] * 3
     assert value(arm, dear) * arm.tokens == pytest.approx(share, abs=0.02)
 
 
 def test_tasks_that_are_all_alike_have_a_prior_too() -> None:
     for passed in (False, True):
-        arm, _ = fit_arm("samples", [[Try(passed, 10)] * 4] * 20)
+        arm, _ = fit_arm([[(Drawn(passed), 10)] * 4] * 20)
         assert (arm.right > arm.wrong) == passed
         assert arm.right + arm.wrong < 500, "the fit is finite, and not at an edge"
 
 
+def course(passed: dict[ArmName, list[bool]]) -> list[Made]:
+    return [Made(arm, Try(each, 10)) for arm, tried in passed.items() for each in tried]
+
+
+@pytest.mark.parametrize(("depends", "least", "most"), [(True, 0.6, 1.0), (False, 0.0, 0.3)])
+def test_how_far_failures_of_samples_tell_of_repairs(depends: bool, least: float, most: float) -> None:
+    """Repairs of one chance with the samples share their failures; those with their own chance do not."""
+    noise = np.random.default_rng(1)
+    made = []
+    for _ in range(1500):
+        chance = noise.beta(0.5, 1.0)
+        mended = chance if depends else noise.beta(0.5, 1.0)
+        k = int(noise.integers(1, 9))  # were it always the same, nothing would tell the two apart
+        samples, repairs = noise.random(k) < chance, noise.random(3) < mended
+        if samples.any():  # the first that passes ends the task
+            made.append(course({"sample": [False] * int(samples.argmax()) + [True]}))
+        else:
+            made.append(course({"sample": [False] * k, "repair": repairs.tolist()}))
+    shared, arms = fit(made)
+    assert least <= shared <= most
+    assert set(arms) == {"sample", "repair"}, "nothing followed a plan"
+
+
 def test_too_few_tasks_are_refused() -> None:
     with pytest.raises(BadInput, match="9 tasks of these runs have repairs"):
-        fit_arm("repairs", [[Try(True, 1)]] * 9 + [[]] * 20)
+        fit([course({"sample": [True], "repair": [True]})] * 9 + [course({"sample": [True]})] * 20)
+
+
+def test_outcomes_are_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", {"t": [Draw("1", passes=False), Draw("2", passes=True)]})
+    (run,) = load_runs([pool])
+    (result,) = run.graded
+    order = in_order(load_journal(result))
+    assert [(each.arm, each.tried.name, each.tried.passed) for each in order] == [
+        ("sample", "c0", False),
+        ("sample", "c1", True),
+    ]
 
 
 def test_a_pool_without_repairs_says_what_is_missing(
@@ -75,7 +111,7 @@ def test_the_result_is_what_a_policy_pins_with_where_it_comes_from(
     pool = write_pool(tmp_path / "pool", {f"t{i}": [Draw("1", passes=i % 2 == 0)] * 3 for i in range(12)})
 
     def repaired(state: TaskState) -> Tries:
-        return Tries(tries(state).samples, (Try(True, 30), Try(False, 50)))
+        return {**tries(state), "repair": (Try(True, 30, "r0"), Try(False, 50, "r1"))}
 
     monkeypatch.setattr(fit_spending, "tries", repaired)
     assert main([str(pool), "--json", "--out", str(tmp_path / "out.json")]) == 0
@@ -83,8 +119,8 @@ def test_the_result_is_what_a_policy_pins_with_where_it_comes_from(
     assert said == json.loads((tmp_path / "out.json").read_text())
     spending = Spending.model_validate(said["spending"])
     assert (spending.sample.tokens, spending.repair.tokens) == (5, 40)
-    assert said["sample"]["tries"] == 36
-    assert said["sample"]["passed"] == 18
+    assert said["arms"]["sample"]["tries"] == 36
+    assert said["arms"]["sample"]["passed"] == 18
     assert said["models"] == ["m"]
     (tmp_path / "ids.json").write_text(json.dumps(["t3"]))
     assert main([str(pool), "--not-in", str(tmp_path / "ids.json")]) == 1
