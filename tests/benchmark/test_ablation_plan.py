@@ -11,6 +11,7 @@ from atlas.policy import POLICIES
 from benchmark.ablation.estimate import most_tokens, seconds_left
 from benchmark.ablation.plan import model_name, read_plan
 
+PLANS = Path(__file__).parents[2] / "benchmark" / "plans"
 WHOLE = """
 name = "budgets"
 seeds = [0, 1]
@@ -86,6 +87,11 @@ def test_a_wrong_plan_is_refused_by_what_is_wrong(tmp_path: Path, old: str, new:
 def test_a_plan_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot read the plan"):
         read_plan(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("path", sorted(PLANS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_plans_that_are_here_can_be_read(path: Path) -> None:
+    assert read_plan(path).name == path.stem
 
 
 def test_model_names_are_file_names() -> None:
