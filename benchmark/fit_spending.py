@@ -142,8 +142,8 @@ def fit(done: Sequence[Sequence[Made]]) -> tuple[float, dict[ArmName, tuple[Arm,
     """Return how much failures of one arm count against the others, and each arm's prior.
 
     The share is the one of 0, 0.1 ... 1 under which all tries together are most likely; it takes runs that
-    differ in how many samples went before the repairs, or nothing tells it from the priors. There is no prior of
-    plans where fewer than 10 tasks followed any.
+    differ in how many samples went before the repairs, or nothing tells it from the priors. There is no prior
+    of plans where fewer than 10 tasks followed any.
 
     Raises:
         BadInput: fewer than 10 tasks have samples, or repairs.

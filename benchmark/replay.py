@@ -96,7 +96,7 @@ async def replayed(options: argparse.Namespace, settings: Settings, console: Con
         highlight=False,
     )
     async with AsyncExitStack() as held:
-        judge = await held.enter_async_context(_judge(options.dataset, settings)) if options.dataset else None
+        judge = await held.enter_async_context(_judge(options, settings)) if options.dataset else None
         on = await held.enter_async_context(
             bench(material, console, execute=options.execute, settings=settings)
         )
@@ -174,9 +174,9 @@ def chosen(name: str, material: Material) -> Policy:
 
 
 @asynccontextmanager
-async def _judge(dataset: Sequence[str], settings: Settings) -> AsyncIterator[Judge]:
+async def _judge(options: argparse.Namespace, settings: Settings) -> AsyncIterator[Judge]:
     """Give a grader, and the tasks of the data set."""
-    loaded = load_tasks(Selection(dataset=tuple(dataset)), settings.data_dir)
+    loaded = load_tasks(Selection(dataset=tuple(options.dataset), ids=options.ids), settings.data_dir)
     async with Grader(isolation=settings.sandbox_isolation) as grader:
         yield Judge(grader, {task.id: task for task in loaded.tasks})
 
@@ -254,6 +254,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="D",
         help="grade programs that the run did not, on this data set",
     )
+    add("--ids", metavar="FILE[#KEY]", help="of that data set only these, as the run was given them")
     add("--no-execute", dest="execute", action="store_false", help="answer executions from the record alone")
     add(
         "--concurrency",
