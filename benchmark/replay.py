@@ -96,7 +96,7 @@ async def replayed(options: argparse.Namespace, settings: Settings, console: Con
         highlight=False,
     )
     async with AsyncExitStack() as held:
-        judge = await held.enter_async_context(_judge(options, settings)) if options.dataset else None
+        grader = await held.enter_async_context(judge(options, settings)) if options.dataset else None
         on = await held.enter_async_context(
             bench(material, console, execute=options.execute, settings=settings)
         )
@@ -107,7 +107,7 @@ async def replayed(options: argparse.Namespace, settings: Settings, console: Con
             on,
             concurrency=options.concurrency,
             done=lambda each: _tell(console, each),
-            judge=judge,
+            judge=grader,
         )
         seconds = time.monotonic() - began
         return summarise(material, policy, on, done, n, seconds)
@@ -174,8 +174,8 @@ def chosen(name: str, material: Material) -> Policy:
 
 
 @asynccontextmanager
-async def _judge(options: argparse.Namespace, settings: Settings) -> AsyncIterator[Judge]:
-    """Give a grader, and the tasks of the data set."""
+async def judge(options: argparse.Namespace, settings: Settings) -> AsyncIterator[Judge]:
+    """Give a grader, and the tasks of the data set that the arguments name."""
     loaded = load_tasks(Selection(dataset=tuple(options.dataset), ids=options.ids), settings.data_dir)
     async with Grader(isolation=settings.sandbox_isolation) as grader:
         yield Judge(grader, {task.id: task for task in loaded.tasks})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from runner_bench import four_problems
 
 from atlas.checkers import Checker
 from atlas.config import Settings
@@ -132,6 +133,14 @@ async def other_policies(run: Path, tokens: int) -> None:
         assert (result.pass_rate, result.interval, result.passed) == (None, None, None)
         assert "not in the record" in result.why
         assert all("not in the record" in str(task.missing) for task in done if not task.answered)
+
+
+async def test_a_run_of_part_of_a_data_set_is_graded_on_that_part(tmp_path: Path) -> None:
+    data, ids = four_problems(tmp_path), tmp_path / "ids.json"
+    ids.write_text(json.dumps({"some": ["two", "four"]}))
+    options = replay.parse(["run", "--dataset", str(data), "--ids", f"{ids}#some"])
+    async with replay.judge(options, Settings(data_dir=tmp_path)) as judge:
+        assert sorted(judge.tasks) == ["four", "two"]
 
 
 DEEP: dict[str, Any] = {
