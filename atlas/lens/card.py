@@ -61,11 +61,16 @@ class CurvePoint(Contract):
 
 
 class DifficultyFigures(Contract):
-    """AUC of "the first candidate is right" over tasks, by the prompt's last state and by its length."""
+    """AUC of "the first candidate is right" over tasks, by the prompt's last state and by its length.
+
+    `brier` is of the chance that the probe states.
+    """
 
     probe: Estimate
     prompt_length: Estimate
     right: float = Field(description="share of tasks whose first candidate is right")
+    brier: float
+    brier_of_the_mean: float = Field(description="of stating that share for every task")
 
 
 class Evaluation(Contract):

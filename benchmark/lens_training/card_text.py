@@ -89,8 +89,8 @@ def _difficulty(card: Card) -> Iterator[str]:
         return
     yield from ("", "## Difficulty: will the first candidate be right?", "")
     yield from (
-        "| tasks | n | right | AUC, prompt's last state | AUC, prompt's length |",
-        "|---|---|---|---|---|",
+        "| tasks | n | right | AUC, prompt's last state | AUC, prompt's length | Brier (of the mean) |",
+        "|---|---|---|---|---|---|",
     )
     for where, figures in card.difficulty.items():
         yield f"| {WHERE[where]} | {_row(figures)} |"
@@ -98,7 +98,8 @@ def _difficulty(card: Card) -> Iterator[str]:
 
 def _row(figures: DifficultyFigures) -> str:
     aucs = f"{_said(figures.probe)} | {_said(figures.prompt_length)}"
-    return f"{figures.probe.n} | {figures.right:.1%} | {aucs}"
+    brier = f"{figures.brier:.3f} ({figures.brier_of_the_mean:.3f})"
+    return f"{figures.probe.n} | {figures.right:.1%} | {aucs} | {brier}"
 
 
 def _said(found: Estimate, sign: str = "") -> str:

@@ -15,14 +15,14 @@ from pool_dirs import Draw, write_pool
 
 from atlas.errors import StartupError
 from atlas.lens.card import Card
-from atlas.lens.energy import WeightsIdentity, load
+from atlas.lens.energy import WeightsIdentity, load, shapes, to_bytes
 from atlas.lens.feature_set import FeatureSet
 from atlas.lens.table import read_table
 from benchmark.lens_training import curve, network, ranking
 from benchmark.lens_training.__main__ import main
 from benchmark.lens_training.curve import learning_curve
 from benchmark.lens_training.data import Rows
-from benchmark.lens_training.difficulty import difficulty
+from benchmark.lens_training.difficulty import difficulty, trained_probe
 from benchmark.lens_training.evaluation import cross_fitted, evaluate, out_of_fold, platt_of
 from benchmark.lens_training.network import Pairs, import_torch, train
 from benchmark.lens_training.rivals import linear_probe
@@ -61,6 +61,7 @@ def planted(tasks: int = TASKS, *, shuffled: bool = False, seed: int = 0) -> Row
             inside = task == number
             right[inside] = chance.permutation(right[inside])
     hard = chance.normal(0, 1, tasks)
+    first = chance.permutation(hard > 0) if shuffled else hard > 0
     prompts = np.outer(hard, direction) * 2 + chance.normal(0, 0.5, (tasks, WIDTH))
     return Rows(
         features=FEATURES,
@@ -73,7 +74,8 @@ def planted(tasks: int = TASKS, *, shuffled: bool = False, seed: int = 0) -> Row
         passed=right * 0.5,
         prompts=prompts.astype(np.float32),
         prompt_chars=chance.normal(500, 50, tasks),
-        first=chance.permutation(hard > 0) if shuffled else hard > 0,
+        first=first,
+        share=0.1 + 0.8 * first,
     )
 
 
@@ -128,12 +130,29 @@ def test_a_probe_cannot_train_on_tasks_that_are_all_right_or_all_wrong() -> None
 
 
 def test_the_prompts_state_tells_difficulty_where_it_does() -> None:
-    told = difficulty(planted(100), planted(40, seed=1))
+    train_rows, report = planted(100), planted(40, seed=1)
+    probe = trained_probe(train_rows)
+    told = difficulty(train_rows, report, probe)
     assert told["folds"].probe.value > 0.85
     assert told["report"].probe.value > 0.85
+    assert told["report"].brier < told["report"].brier_of_the_mean
     assert abs(told["folds"].prompt_length.value - 0.5) < 0.2
-    assert abs(difficulty(planted(100, shuffled=True), None)["folds"].probe.value - 0.5) < 0.2
-    assert difficulty(planted(6), None) == {}, "too few tasks for folds"
+    nothing = planted(100, shuffled=True)
+    assert abs(difficulty(nothing, None, trained_probe(nothing))["folds"].probe.value - 0.5) < 0.2
+    assert trained_probe(planted(6)) is None, "too few tasks for folds"
+    assert difficulty(planted(6), None, None) == {}
+
+
+def test_the_kept_probe_says_what_the_trained_one_said(tmp_path: Path) -> None:
+    rows = planted(100)
+    probe = trained_probe(rows)
+    assert probe is not None
+    assert rows.prompts is not None
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes(WIDTH).items()}
+    (tmp_path / "w.safetensors").write_bytes(to_bytes(IDENTITY, tensors | probe.tensors()))
+    kept = load(tmp_path / "w.safetensors").probe
+    assert kept is not None
+    assert kept.failing(rows.prompts).tolist() == probe.failing(rows.prompts).tolist()
 
 
 def test_without_pytorch_the_message_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
