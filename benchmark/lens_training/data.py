@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from atlas.catalogue import CATALOGUE
 from atlas.contracts import Candidate
 from atlas.errors import BadInput
 from atlas.events import TaskSubmitted
@@ -23,8 +22,7 @@ from atlas.lens.surface import surface_of
 from atlas.lens.vectors import Drawing, drawings, feature_set_of, vector_of
 from atlas.span_embedding import SpanEmbedding
 from atlas.state import TaskState, fold
-from benchmark.pack_pool import samples_of
-from benchmark.recorded.recording import read_recording
+from benchmark.selection.energies import model_sha256
 from benchmark.selection.pools import PooledTask
 from benchmark.selection.spans import Spans
 
@@ -96,11 +94,8 @@ def identity_of(tasks: Sequence[PooledTask], features: FeatureSet) -> WeightsIde
         BadInput: the pools are of several models, or nothing tells the sha256 of its file.
         InfrastructureError: what a pool is of cannot be read.
     """
-    known: set[tuple[str, str]] = set()
-    for pool, name in sorted({(task.pool, task.model) for task in tasks}):
-        recording = read_recording(samples_of(pool))
-        pinned = CATALOGUE[name].sha256 if name in CATALOGUE else None
-        known.add((name, (recording.model_sha256 if recording else "") or pinned or ""))
+    pools = sorted({(task.pool, task.model) for task in tasks})
+    known = {(name, model_sha256(pool, name)) for pool, name in pools}
     if len(known) != 1:
         raise BadInput(f"weights are for one model; these pools are of {sorted(name for name, _ in known)}")
     ((model, sha256),) = known

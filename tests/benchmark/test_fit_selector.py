@@ -27,7 +27,8 @@ def data(tasks: int = 120, *, signal: float = 2.0) -> Rows:
     x = noise.normal(size=(2 * tasks, len(FEATURES)))
     x[:, 0] += signal * y
     x[:, 1] = 7.0  # the same everywhere: it tells nothing
-    return Rows(x, y, np.repeat(np.arange(tasks), 2), np.full(2 * tasks, 0.5))
+    task = np.repeat(np.arange(tasks), 2)
+    return Rows(x, y, task, np.full(2 * tasks, 0.5), choice=task)
 
 
 def test_the_fit_finds_what_tells_right_from_wrong() -> None:
@@ -59,7 +60,7 @@ def test_labels_that_are_all_the_same_or_too_few_tasks_are_refused() -> None:
         fit(few, NOBODY)
     same = data()
     with pytest.raises(ValueError, match="right and wrong"):
-        fit(Rows(same.x, np.ones_like(same.y), same.task, same.weight), NOBODY)
+        fit(Rows(same.x, np.ones_like(same.y), same.task, same.weight, same.choice), NOBODY)
 
 
 def test_tasks_that_are_kept_out_are_refused(tmp_path: Path) -> None:
