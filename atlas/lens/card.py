@@ -50,11 +50,16 @@ class CalibrationFigures(Contract):
 
 
 class CurvePoint(Contract):
-    """Within-task AUC after training on so many tasks, over several draws of them."""
+    """Within-task AUC after training on so many tasks, over several draws of them.
+
+    `low` to `high`: its 95% interval over the tasks measured; `least` to `most`: over the draws.
+    """
 
     tasks: int
     candidates: int
     auc: float
+    low: float
+    high: float
     least: float
     most: float
     draws: int

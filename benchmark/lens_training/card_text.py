@@ -50,7 +50,8 @@ def _lines(card: Card, plot: str | None) -> Iterator[str]:
         yield from ("", "## Learning curve", "")
         yield from ("| tasks | candidates | within-task AUC | least | most |", "|---|---|---|---|---|")
         for point in card.learning_curve:
-            numbers = f"{point.auc:.3f} | {point.least:.3f} | {point.most:.3f}"
+            auc = f"{point.auc:.3f} ({point.low:.3f} to {point.high:.3f})"
+            numbers = f"{auc} | {point.least:.3f} | {point.most:.3f}"
             yield f"| {point.tasks} | {point.candidates} | {numbers} |"
         yield from ("", f"Each of {card.learning_curve[0].draws} draws of tasks.")
         if plot:

@@ -42,6 +42,10 @@ class Rows:
     weight: Floats
     choice: npt.NDArray[np.int64]
 
+    def inside(self, rows: npt.NDArray[np.bool_]) -> Rows:
+        """Return these rows."""
+        return Rows(self.x[rows], self.y[rows], self.task[rows], self.weight[rows], self.choice[rows])
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -86,7 +90,13 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
         )
     losses = {c: _log_loss(data, out_of_fold(data, c)) for c in STRENGTHS}
     strength = min(losses, key=lambda c: losses[c])
-    metrics = {"C": strength, "log_loss": losses[strength], **chosen(data, out_of_fold(data, strength))}
+    stated = out_of_fold(data, strength)
+    metrics = {
+        "C": strength,
+        "log_loss": losses[strength],
+        **chosen(data, stated),
+        **_by_energy(data, stated),
+    }
     model = _fitted(data, strength, np.ones(len(data.y), bool))
     scaler, logistic = model[0], model[1]
     features = {
@@ -127,6 +137,17 @@ def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float
         "accuracy": float(right.mean()),
         "brier": brier_score(confidence.tolist(), right.tolist()),
         "ece": calibration_error(bins),
+    }
+
+
+def _by_energy(data: Rows, stated: Floats) -> dict[str, float]:
+    """Return the accuracy of choosing with energies and without, where the rows have both."""
+    energetic = np.isin(data.choice, data.choice[data.x[:, FEATURES.index("has_energy")] > 0])
+    if energetic.all() or not energetic.any():
+        return {}
+    return {
+        "accuracy_with_energies": chosen(data.inside(energetic), stated[energetic])["accuracy"],
+        "accuracy_without": chosen(data.inside(~energetic), stated[~energetic])["accuracy"],
     }
 
 

@@ -151,15 +151,19 @@ def _gain(scored: Sequence[Scored], name: EnergyName) -> EnergyGain:
     gap, base = sum(gaps), sum(each.pass_at_1 for each in scored)
     sums = {True: sum(map(having, scored)), False: sum(each.scores[name] for each in scored)}
     gained = [sum(of) for of in added]
+    interval = _pair(bootstrap_mean([_mean(of) for of in added], (-1.0, 1.0)))
+    # Where energies changed nothing anywhere, resampling would be certain that they never do.
+    share = len(scored) / gap if gap > 0 else 0.0
+    of_gap = _pair(bootstrap_ratio(gained, gaps)) if any(gained) and gap > 0 else None
     return EnergyGain(
         accuracy=sums[True] / len(scored),
         without=sums[False] / len(scored),
         difference=sum(gained) / len(scored),
-        interval=_pair(bootstrap_mean([_mean(of) for of in added], (-1.0, 1.0))),
+        interval=interval,
         recovered=(sums[True] - base) / gap if gap > 0 else None,
         recovered_without=(sums[False] - base) / gap if gap > 0 else None,
         recovered_difference=sum(gained) / gap if gap > 0 else None,
-        recovered_interval=_pair(bootstrap_ratio(gained, gaps)) if gap > 0 else None,
+        recovered_interval=(of_gap or (interval[0] * share, interval[1] * share)) if gap > 0 else None,
     )
 
 

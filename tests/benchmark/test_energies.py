@@ -117,6 +117,11 @@ async def test_the_summary_says_what_energies_add_paired(tmp_path: Path, lens: L
     assert full.accuracy == 1.0
     assert worst.selectors["full"].accuracy == 0
     assert full.interval[0] <= full.difference <= full.interval[1]
+    same = [await score(lens, task, task) for task in tasks]
+    nowhere = summarise(same).energy
+    assert nowhere is not None
+    low, high = nowhere.selectors["full"].recovered_interval or (0, 0)
+    assert (nowhere.selectors["full"].recovered_difference, low < 0 < high) == (0, True), "no certainty"
     await lens.aclose()
 
 
@@ -153,7 +158,10 @@ def test_the_fit_weighs_a_task_once_with_energies_and_without(tmp_path: Path) ->
     assert both.weight.sum() == pytest.approx(len(tasks))
     assert len(np.unique(both.task)) == len(tasks), "in one fold, with energies and without"
     assert len(np.unique(both.choice)) == 2 * len(tasks)
-    weights = fit.fit(both, fit.Provenance(n_tasks=0, n_clusters=0)).weights
+    found = fit.fit(both, fit.Provenance(n_tasks=0, n_clusters=0))
+    weights = found.weights
+    assert found.metrics["accuracy_with_energies"] == 1.0
+    assert found.metrics["accuracy_without"] < 1.0
     assert weights.features["energy"].weight < 0
     without = dict.fromkeys(fit.FEATURES, 0.0)
     assert weights.probability(without) == pytest.approx(0.5, abs=0.1), "what has no energy is not favoured"
