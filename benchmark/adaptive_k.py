@@ -8,7 +8,9 @@ p being the probe's chance that a sample is right: few for easy problems and for
 calibrated selector from the first k samples.
 
 Equal accuracy: uniform k is mixed from two values of k, as if a coin chose for each task, so that it reaches
-exactly the accuracy that the rule reaches, with the fewest tokens. Tokens are those of the samples.
+exactly the accuracy that the rule reaches, with the fewest tokens. Tokens are those of the samples, k times
+their mean in the task. Accuracy is of the program chosen, and once more of `any`: whether one of k samples is
+right, by expectation over which k they are (Chen et al. 2021, arXiv:2107.03374), which varies far less.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import comb
 from pathlib import Path
 from typing import Literal
 
@@ -45,10 +48,13 @@ COSTS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)
 RESAMPLES = 2000
 Floats = npt.NDArray[np.float64]
 Signal = Literal["probe", "known"]
+By = Literal["chosen", "any"]
+SIGNALS: tuple[Signal, ...] = ("probe", "known")
+BYS: tuple[By, ...] = ("chosen", "any")
 
 EXAMPLES = """examples:
   python -m benchmark.adaptive_k data/pools/report --lens data/lens/qwen2.5-coder-0.5b-span.safetensors
-  python -m benchmark.adaptive_k data/pools/small data/pools/large --json | tail -n 1 | jq .adaptive.probe
+  python -m benchmark.adaptive_k data/pools/small data/pools/large --json | tail -n 1 | jq .adaptive
 
 Pools as benchmark.deep_pool records them with the patched llama-server, graded by benchmark.regrade; of tasks
 that the weights were not trained on.
@@ -56,20 +62,24 @@ exit codes: 0 done; 1 could not run; 2 wrong arguments; 130 interrupted"""
 
 
 class Uniform(Contract):
-    """As many samples for each task: tokens a task, and the share of tasks whose chosen program is right."""
+    """As many samples for each task: tokens a task, and the share of solved tasks, by both counts."""
 
     k: int
     tokens: float
-    accuracy: float
+    accuracy: dict[By, float]
 
 
 class Adapted(Contract):
     """k by the rule at one `cost`: its mean, tokens a task, accuracy.
 
-    `uniform_tokens`: what uniform k takes for that accuracy (at most what the largest k takes: where the rule
-    is more accurate than any, what it saves is understated). `saved`: the share of these that the rule saves.
+    `signal`: whose p, the probe's, or `known`, the share of the task's samples that are right: a ceiling, for
+    nobody knows it. `by`: what accuracy counts. `uniform_tokens`: what uniform k takes for that accuracy (at
+    most what the largest k takes: where the rule is more accurate than any, what it saves is understated).
+    `saved`: the share of these that the rule saves.
     """
 
+    signal: Signal
+    by: By
     cost: float
     mean_k: float
     tokens: float
@@ -79,11 +89,7 @@ class Adapted(Contract):
 
 
 class Result(Contract):
-    """Both answers. `left_out`: tasks without a probe for their model or without a span.
-
-    `adaptive` by whose p it is: the probe's, or `known`, the share of the task's samples that are right: a
-    ceiling, for nobody knows it.
-    """
+    """Both answers. `left_out`: tasks without a probe for their model or without a span."""
 
     n_tasks: int
     left_out: int
@@ -91,7 +97,7 @@ class Result(Contract):
     first_right: float
     auc: dict[Literal["probe", "prompt_length"], Estimate]
     uniform: tuple[Uniform, ...]
-    adaptive: dict[Signal, tuple[Adapted, ...]]
+    adaptive: tuple[Adapted, ...]
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Measured:
     """Tasks (n): chances `p` of a right sample by whose they are, `group` numbers the task across pools.
 
     `first`: whether the first sample is right; `chars` of the statement. By k of `ks`, each (n, len(ks)):
-    `tokens` of the first k samples, and whether the program chosen from them is `right`.
+    `tokens` of k samples, and `right` by what counts, 0 to 1.
     """
 
     ks: tuple[int, ...]
@@ -108,7 +114,7 @@ class Measured:
     first: npt.NDArray[np.bool_]
     chars: Floats
     tokens: Floats
-    right: Floats
+    right: dict[By, Floats]
 
 
 @dataclass(frozen=True)
@@ -159,23 +165,27 @@ def measured(told: Sequence[Told], right: Sequence[Sequence[float]], ks: tuple[i
     """Put what was asked about each task beside its tokens."""
     tasks = [each.task for each in told]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(task.key for task in tasks))}
-    spent = [np.cumsum([c.usage.tokens_out for c in task.candidates]) for task in tasks]
-    shares = [np.mean([task.right[c.id] for c in task.candidates]) for task in tasks]
+    spent = [np.mean([c.usage.tokens_out for c in task.candidates]) for task in tasks]
+    counts = [(len(task.candidates), sum(task.right[c.id] for c in task.candidates)) for task in tasks]
     return Measured(
         ks=ks,
-        p={"probe": np.asarray([each.p for each in told]), "known": np.asarray(shares, float)},
+        p={"probe": np.asarray([each.p for each in told]), "known": np.asarray([c / n for n, c in counts])},
         group=np.asarray([numbers[task.key] for task in tasks]),
         first=np.asarray([task.right[task.candidates[0].id] for task in tasks]),
         chars=np.asarray([_chars(task) for task in tasks]),
-        tokens=np.asarray([[of[min(k, len(of)) - 1] for k in ks] for of in spent], float),
-        right=np.asarray(right, float),
+        tokens=np.outer(spent, ks),
+        right={
+            "chosen": np.asarray(right, float),
+            "any": np.asarray([[1 - comb(n - c, k) / comb(n, k) for k in ks] for n, c in counts]),
+        },
     )
 
 
 def places(p: Floats, ks: Sequence[int], cost: float) -> npt.NDArray[np.int64]:
     """Return which of `ks` the rule takes for each chance, shape (n,)."""
     k = np.asarray(ks, float)
-    return np.argmax(1 - (1 - p[:, None]) ** k - cost * k, axis=1)
+    found: npt.NDArray[np.int64] = np.argmax(1 - (1 - p[:, None]) ** k - cost * k, axis=1)
+    return found
 
 
 def uniform_tokens(accuracy: float, tokens: Floats, accuracies: Floats) -> float:
@@ -193,14 +203,14 @@ def uniform_tokens(accuracy: float, tokens: Floats, accuracies: Floats) -> float
     return float(min(found))
 
 
-def adapted(data: Measured, signal: Signal, cost: float, seed: int = 0) -> Adapted:
+def adapted(data: Measured, signal: Signal, by: By, cost: float, seed: int = 0) -> Adapted:
     """Return what the rule comes to at one cost; the interval of `saved` is over tasks drawn again."""
     place = places(data.p[signal], data.ks, cost)
     every = np.arange(len(place))
-    tokens, right = data.tokens[every, place], data.right[every, place]
+    tokens, right = data.tokens[every, place], data.right[by][every, place]
 
     def saved(weight: Floats) -> float:
-        uniform = uniform_tokens(float(weight @ right), weight @ data.tokens, weight @ data.right)
+        uniform = uniform_tokens(float(weight @ right), weight @ data.tokens, weight @ data.right[by])
         spent = float(weight @ tokens)
         return 1 - spent / uniform if uniform > 0 else 0.0
 
@@ -210,11 +220,13 @@ def adapted(data: Measured, signal: Signal, cost: float, seed: int = 0) -> Adapt
     found = [saved(weight / weight.sum()) for weight in drawn[:, data.group].astype(float)]
     low, high = np.quantile(found, (0.025, 0.975))
     return Adapted(
+        signal=signal,
+        by=by,
         cost=cost,
         mean_k=float(np.asarray(data.ks)[place].mean()),
         tokens=float(tokens.mean()),
         accuracy=float(right.mean()),
-        uniform_tokens=uniform_tokens(float(right.mean()), even @ data.tokens, even @ data.right),
+        uniform_tokens=uniform_tokens(float(right.mean()), even @ data.tokens, even @ data.right[by]),
         saved=Estimate(value=saved(even), low=float(low), high=float(high), n=groups),
     )
 
@@ -237,13 +249,14 @@ def summarise(data: Measured, weights: Sequence[str], left_out: int) -> Result:
             "prompt_length": auc_over_tasks(data.first, data.chars),
         },
         uniform=tuple(
-            Uniform(k=k, tokens=float(data.tokens[:, i].mean()), accuracy=float(data.right[:, i].mean()))
+            Uniform(
+                k=k,
+                tokens=float(data.tokens[:, i].mean()),
+                accuracy={by: float(data.right[by][:, i].mean()) for by in BYS},
+            )
             for i, k in enumerate(data.ks)
         ),
-        adaptive={
-            "probe": tuple(adapted(data, "probe", cost) for cost in COSTS),
-            "known": tuple(adapted(data, "known", cost) for cost in COSTS),
-        },
+        adaptive=tuple(adapted(data, signal, by, cost) for by, signal, cost in product(BYS, SIGNALS, COSTS)),
     )
 
 
@@ -306,13 +319,20 @@ def show(result: Result, console: Console) -> None:
     )
     for name, each in result.auc.items():
         console.print(f"AUC of it by {name}: {each.value:.3f} ({each.low:.3f} to {each.high:.3f})")
-    table = Table("k by", "mean k", "tokens", "accuracy", "uniform's tokens", "saved", "95%")
+    for by in BYS:
+        console.print(_table(result, by))
+
+
+def _table(result: Result, by: By) -> Table:
+    columns = ("k by", "mean k", "tokens", "accuracy", "uniform's tokens", "saved", "95%")
+    table = Table(*columns, title=f"accuracy of {by}")
     for one in result.uniform:
-        table.add_row(f"uniform {one.k}", f"{one.k}", f"{one.tokens:.0f}", f"{one.accuracy:.1%}", "", "", "")
-    for signal, points in result.adaptive.items():
-        for point in points:
+        accuracy = f"{one.accuracy[by]:.1%}"
+        table.add_row(f"uniform {one.k}", f"{one.k}", f"{one.tokens:.0f}", accuracy, "", "", "")
+    for point in result.adaptive:
+        if point.by == by:
             table.add_row(
-                f"{signal}, cost {point.cost:g}",
+                f"{point.signal}, cost {point.cost:g}",
                 f"{point.mean_k:.1f}",
                 f"{point.tokens:.0f}",
                 f"{point.accuracy:.1%}",
@@ -320,7 +340,7 @@ def show(result: Result, console: Console) -> None:
                 f"{point.saved.value:+.1%}",
                 f"{point.saved.low:+.1%} to {point.saved.high:+.1%}",
             )
-    console.print(table)
+    return table
 
 
 def _chars(task: PooledTask) -> float:

@@ -87,7 +87,7 @@ def _probe(x: Matrix, share: Floats, strength: float) -> PromptProbe:
     scaler = StandardScaler().fit(x)
     mean = _kept(scaler.mean_)
     scale = np.maximum(_kept(scaler.scale_), LEAST_SCALE)
-    rows, y, weight = _tries((x - mean) / scale, share)
+    rows, y, weight = _tries(((x - mean) / scale).astype(np.float32), share)
     model = LogisticRegression(C=strength, max_iter=300).fit(rows, y, sample_weight=weight)
     return PromptProbe(mean, scale, _kept(model.coef_[0]), _kept(model.intercept_))
 

@@ -45,7 +45,7 @@ def world(told: str) -> Measured:
         first=right[:, 0] > 0,
         chars=np.arange(300.0) % 7,
         tokens=np.tile(np.asarray(KS) * 100.0, (300, 1)),
-        right=right,
+        right={"chosen": right, "any": right},
     )
 
 
@@ -72,7 +72,7 @@ def test_uniform_tokens_are_those_of_the_best_mixture() -> None:
 
 
 def test_difficulty_that_is_known_saves_tokens_and_a_guess_does_not() -> None:
-    true, guess = (adapted(world(told), "probe", 0.05) for told in ("truth", "nothing"))
+    true, guess = (adapted(world(told), "probe", "chosen", 0.05) for told in ("truth", "nothing"))
     assert true.accuracy == pytest.approx(2 / 3)
     assert (true.mean_k, true.tokens, true.uniform_tokens) == pytest.approx((2, 200, 400))
     assert true.saved.value == pytest.approx(0.5)
@@ -82,7 +82,9 @@ def test_difficulty_that_is_known_saves_tokens_and_a_guess_does_not() -> None:
     summary = summarise(world("truth"), ["w"], 0)
     assert summary.auc["probe"].value > 0.95
     assert abs(summary.auc["prompt_length"].value - 0.5) < 0.1
-    assert [each.accuracy for each in summary.uniform] == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert [each.accuracy["chosen"] for each in summary.uniform] == pytest.approx(
+        [1 / 3, 1 / 3, 2 / 3, 2 / 3]
+    )
     alike = world("truth")
     with pytest.raises(BadInput, match="all right, or all wrong"):
         summarise(Measured(**{**vars(alike), "first": alike.first | True}), ["w"], 0)
@@ -135,6 +137,9 @@ def test_a_task_is_told_by_the_state_of_its_prompt(tmp_path: Path) -> None:
         assert each.p == pytest.approx(1 / (1 + np.exp(-2 if first else 2)), abs=1e-6)
     data = measured(told, [[1.0, 1.0, 1.0]] * len(told), (1, 2, 4))
     assert data.tokens.tolist() == [[5, 10, 20]] * 12
+    for task, row in zip(tasks, data.right["any"].tolist(), strict=True):
+        right = sum(task.right.values())
+        assert row == pytest.approx([right / 4, 1 - (4 - right) * (3 - right) / 12, float(right > 0)])
     assert data.p["known"].tolist() == [np.mean(list(t.right.values())) for t in tasks]
     without = weights_of([write_weights(tmp_path / "n.safetensors", span_set(), sha256=SHA)])
     assert told_by(tasks, without) == []
