@@ -72,7 +72,7 @@ def fitted(options: argparse.Namespace) -> Fit:
     every = [*tasks, *(each for kind in options.lens for each in cross_scored(tasks, kind))]
     answers = run_interruptible(asked(every))
     ids = "\n".join(sorted({task.task for task in tasks}))
-    data = {str(path.name): digest(path) for path in options.pools}
+    data = digests(options.pools)
     provenance = Provenance(
         note="labels: the official grader's verdicts on all tests of each task",
         command=shlex.join(["python", "-m", "benchmark.fit_selector", *sys.argv[1:]]),
@@ -89,6 +89,12 @@ def fitted(options: argparse.Namespace) -> Fit:
     text = json.dumps(weights.model_dump(mode="json"), indent=1) + "\n"
     write_atomic(options.out, text)
     return Fit(out=str(options.out), weights=weights)
+
+
+def digests(pools: Sequence[Path]) -> dict[str, str]:
+    """Return the digest of each pool by its name; by its path where another has the same name."""
+    names = [path.name for path in pools]
+    return {path.name if names.count(path.name) == 1 else str(path): digest(path) for path in pools}
 
 
 def digest(pool: Path) -> str:
