@@ -49,6 +49,7 @@ RESAMPLES = 2000
 Floats = npt.NDArray[np.float64]
 Signal = Literal["probe", "known"]
 By = Literal["chosen", "any"]
+TellsBy = Literal["probe", "prompt_length"]
 SIGNALS: tuple[Signal, ...] = ("probe", "known")
 BYS: tuple[By, ...] = ("chosen", "any")
 
@@ -89,28 +90,35 @@ class Adapted(Contract):
 
 
 class Result(Contract):
-    """Both answers. `left_out`: tasks without a probe for their model or without a span."""
+    """Both answers. `left_out`: tasks without a probe for their model or without a span.
+
+    `auc_within`: comparing tasks of one platform and model alone, for data sets differ in length and in
+    difficulty; empty where no platform has both right and wrong first samples.
+    """
 
     n_tasks: int
     left_out: int
     weights: tuple[str, ...]
     first_right: float
-    auc: dict[Literal["probe", "prompt_length"], Estimate]
+    auc: dict[TellsBy, Estimate]
+    auc_within: dict[TellsBy, Estimate]
     uniform: tuple[Uniform, ...]
     adaptive: tuple[Adapted, ...]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Tasks (n): chances `p` of a right sample by whose they are, `group` numbers the task across pools.
+    """Tasks (n): chances `p` of a right sample by whose they are.
 
-    `first`: whether the first sample is right; `chars` of the statement. By k of `ks`, each (n, len(ks)):
-    `tokens` of k samples, and `right` by what counts, 0 to 1.
+    `group` numbers the task across pools, `kind` its platform and model; `first`: whether the first sample is
+    right; `chars` of the statement. By k of `ks`, each (n, len(ks)): `tokens` of k samples, and `right` by what
+    counts, 0 to 1.
     """
 
     ks: tuple[int, ...]
     p: dict[Signal, Floats]
     group: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
     first: npt.NDArray[np.bool_]
     chars: Floats
     tokens: Floats
@@ -164,13 +172,14 @@ async def chosen(lens: Lens, task: PooledTask, ks: Sequence[int]) -> list[float]
 def measured(told: Sequence[Told], right: Sequence[Sequence[float]], ks: tuple[int, ...]) -> Measured:
     """Put what was asked about each task beside its tokens."""
     tasks = [each.task for each in told]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(task.key for task in tasks))}
+    kinds = [f"{task.platform} {task.model}" for task in tasks]
     spent = [np.mean([c.usage.tokens_out for c in task.candidates]) for task in tasks]
     counts = [(len(task.candidates), sum(task.right[c.id] for c in task.candidates)) for task in tasks]
     return Measured(
         ks=ks,
         p={"probe": np.asarray([each.p for each in told]), "known": np.asarray([c / n for n, c in counts])},
-        group=np.asarray([numbers[task.key] for task in tasks]),
+        group=_numbered([task.key for task in tasks]),
+        kind=_numbered(kinds),
         first=np.asarray([task.right[task.candidates[0].id] for task in tasks]),
         chars=np.asarray([_chars(task) for task in tasks]),
         tokens=np.outer(spent, ks),
@@ -239,14 +248,17 @@ def summarise(data: Measured, weights: Sequence[str], left_out: int) -> Result:
     """
     if data.first.all() or not data.first.any():
         raise BadInput("the first samples of these tasks are all right, or all wrong")
+    scores: dict[TellsBy, Floats] = {"probe": 1 - data.p["probe"], "prompt_length": data.chars}
+    right, wrong = (set(data.kind[first].tolist()) for first in (data.first, ~data.first))
+    within = right & wrong
     return Result(
         n_tasks=len(data.first),
         left_out=left_out,
         weights=tuple(weights),
         first_right=float(data.first.mean()),
-        auc={
-            "probe": auc_over_tasks(data.first, 1 - data.p["probe"]),
-            "prompt_length": auc_over_tasks(data.first, data.chars),
+        auc={name: auc_over_tasks(data.first, values) for name, values in scores.items()},
+        auc_within={
+            name: auc_over_tasks(data.first, values, data.kind) for name, values in scores.items() if within
         },
         uniform=tuple(
             Uniform(
@@ -319,6 +331,9 @@ def show(result: Result, console: Console) -> None:
     )
     for name, each in result.auc.items():
         console.print(f"AUC of it by {name}: {each.value:.3f} ({each.low:.3f} to {each.high:.3f})")
+    for name, each in result.auc_within.items():
+        said = f"AUC of it within a platform by {name}: {each.value:.3f} ({each.low:.3f} to {each.high:.3f})"
+        console.print(said)
     for by in BYS:
         console.print(_table(result, by))
 
@@ -341,6 +356,11 @@ def _table(result: Result, by: By) -> Table:
                 f"{point.saved.low:+.1%} to {point.saved.high:+.1%}",
             )
     return table
+
+
+def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.asarray([numbers[name] for name in names])
 
 
 def _chars(task: PooledTask) -> float:

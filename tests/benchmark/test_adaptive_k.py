@@ -42,6 +42,7 @@ def world(told: str) -> Measured:
         ks=KS,
         p={"probe": probe, "known": p},
         group=np.arange(300),
+        kind=np.arange(300) % 2,
         first=right[:, 0] > 0,
         chars=np.arange(300.0) % 7,
         tokens=np.tile(np.asarray(KS) * 100.0, (300, 1)),
@@ -82,6 +83,7 @@ def test_difficulty_that_is_known_saves_tokens_and_a_guess_does_not() -> None:
     summary = summarise(world("truth"), ["w"], 0)
     assert summary.auc["probe"].value > 0.95
     assert abs(summary.auc["prompt_length"].value - 0.5) < 0.1
+    assert summary.auc_within["probe"].value > 0.95
     assert [each.accuracy["chosen"] for each in summary.uniform] == pytest.approx(
         [1 / 3, 1 / 3, 2 / 3, 2 / 3]
     )

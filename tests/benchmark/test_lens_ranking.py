@@ -71,6 +71,18 @@ def test_an_interval_over_tasks_holds_the_value() -> None:
     assert found.n == 60
 
 
+def test_an_auc_within_groups_does_not_count_what_tells_the_groups_apart() -> None:
+    right = np.asarray([True, True, True, False, True, False, False, False])
+    group = np.asarray([0, 0, 0, 0, 1, 1, 1, 1])
+    by_group = group.astype(float)  # most right rows are in the group that scores lower
+    assert auc_over_tasks(right, by_group).value == 0.75
+    assert auc_over_tasks(right, by_group, group).value == 0.5
+    within = np.asarray([5.0, 5, 5, 6, 1, 2, 2, 0])
+    assert auc_over_tasks(right, within, group).value == pytest.approx(5 / 6)
+    with pytest.raises(ValueError, match="right and wrong"):
+        auc_over_tasks(right, by_group, np.arange(8))
+
+
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=7)
 
 
