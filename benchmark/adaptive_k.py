@@ -111,8 +111,8 @@ class Measured:
     """Tasks (n): chances `p` of a right sample by whose they are.
 
     `group` numbers the task across pools, `kind` its platform and model; `first`: whether the first sample is
-    right; `chars` of the statement. By k of `ks`, each (n, len(ks)): `tokens` of k samples, and `right` by what
-    counts, 0 to 1.
+    right; `chars` of the statement. By k of `ks`, each (n, len(ks)): `tokens` of k samples, and `right` by
+    what counts, 0 to 1.
     """
 
     ks: tuple[int, ...]
