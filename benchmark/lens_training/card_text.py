@@ -12,6 +12,7 @@ RULES = {
     "boosted_trees": "boosted trees, same features",
     "examples": "public examples passed",
     "length": "shorter program",
+    "longer": "longer program",
     "logprob": "higher mean log-probability",
     "random": "random",
 }

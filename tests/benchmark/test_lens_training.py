@@ -93,6 +93,8 @@ def test_the_energy_finds_a_planted_direction_on_tasks_it_never_saw() -> None:
     assert found.rankers["linear_probe"].auc.value > 0.9, "a direction is what a linear probe is good at"
     assert found.rankers["random"].auc.value == 0.5
     assert abs(found.rankers["length"].auc.value - 0.5) < 0.1
+    both = found.rankers["length"].auc.value + found.rankers["longer"].auc.value
+    assert both == pytest.approx(1), "one rule, either way"
     assert found.energy_minus["length"].low > 0
     assert found.mixed == len(rows.mixed) <= found.tasks == TASKS
     assert platt.slope < 0, "a higher energy is a lower probability"
