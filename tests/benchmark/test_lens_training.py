@@ -189,10 +189,10 @@ def pool(directory: Path, tasks: int, *, seed: int, prefix: str = "t") -> Path:
 def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_pool = pool(tmp_path / "train", 24, seed=0)
-    report = pool(tmp_path / "report", 12, seed=1, prefix="r")
+    slices = [str(pool(tmp_path / f"train-{i}", 12, seed=i, prefix=f"t{i}-")) for i in (1, 2)]
+    report = [str(pool(tmp_path / f"report-{i}", 6, seed=i, prefix=f"r{i}-")) for i in (3, 4)]
     out = tmp_path / "lens"
-    asked = [str(train_pool), "--report", str(report), "--out", str(out), "--json"]
+    asked = [*slices, "--report", report[0], "--report", report[1], "--out", str(out), "--json"]
     assert main(asked) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     table = read_table([out])
@@ -203,10 +203,12 @@ def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     card = Card.model_validate_json(found.card.read_bytes())
     assert (card.weights, card.identity) == (found.name, found.identity)
     assert card.bytes == found.path.stat().st_size
-    assert (card.train_tasks, card.train_candidates, set(card.data)) == (24, 96, {"train", "report"})
+    names = {"train-1", "train-2", "report-3", "report-4"}
+    assert (card.train_tasks, card.train_candidates, set(card.data)) == (24, 96, names)
     where = [(each.tasks_by, each.stage) for each in card.evaluations]
     assert where == [("folds", "drawn"), ("folds", "judged"), ("report", "drawn"), ("report", "judged")]
     measured = card.evaluations[2]
+    assert measured.tasks == 12
     assert measured.rankers["energy"].auc.value > 0.75
     assert "examples" not in measured.rankers, "before anything was run nobody knows"
     assert "examples" in card.evaluations[3].rankers
