@@ -25,6 +25,7 @@ from atlas.selection_api import Selection
 from atlas.selector import WEIGHTS_FILE, Provenance, SelectorWeights
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
+from benchmark.lens_training.cross_scoring import cross_scored
 from benchmark.selection.fit import fit, rows
 from benchmark.selection.lens import Lens, ask_each
 from benchmark.selection.pools import PooledTask, load_pools
@@ -33,6 +34,7 @@ from benchmark.stored import write_atomic
 EXAMPLES = """examples:
   python -m benchmark.fit_selector data/pools/train-small data/pools/train-large
   python -m benchmark.fit_selector data/pools/train --not-in splits.json#report --out mine.json
+  python -m benchmark.fit_selector data/pools/train --lens span --lens surface      weigh energies as well
 
 A pool is what benchmark.deep_pool recorded, its programs graded by benchmark.regrade. Measure the result on
 other tasks: python -m benchmark.selection.
@@ -67,9 +69,10 @@ def fitted(options: argparse.Namespace) -> Fit:
     """
     tasks = load_pools(options.pools)
     refuse({task.task for task in tasks}, options.not_in)
-    answers = run_interruptible(asked(tasks))
+    every = [*tasks, *(each for kind in options.lens for each in cross_scored(tasks, kind))]
+    answers = run_interruptible(asked(every))
     ids = "\n".join(sorted({task.task for task in tasks}))
-    data = {str(path.name): digest(path) for path in options.pools}
+    data = digests(options.pools)
     provenance = Provenance(
         note="labels: the official grader's verdicts on all tests of each task",
         command=shlex.join(["python", "-m", "benchmark.fit_selector", *sys.argv[1:]]),
@@ -80,12 +83,18 @@ def fitted(options: argparse.Namespace) -> Fit:
         date=datetime.now(timezone.utc).date().isoformat(),
     )
     try:
-        weights = fit(rows(zip(tasks, answers, strict=True)), provenance).weights
+        weights = fit(rows(zip(every, answers, strict=True)), provenance).weights
     except ValueError as error:
         raise BadInput(str(error)) from error
     text = json.dumps(weights.model_dump(mode="json"), indent=1) + "\n"
     write_atomic(options.out, text)
     return Fit(out=str(options.out), weights=weights)
+
+
+def digests(pools: Sequence[Path]) -> dict[str, str]:
+    """Return the digest of each pool by its name; by its path where another has the same name."""
+    names = [path.name for path in pools]
+    return {path.name if names.count(path.name) == 1 else str(path): digest(path) for path in pools}
 
 
 def digest(pool: Path) -> str:
@@ -115,6 +124,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"the weights file [{WEIGHTS_FILE.name}]",
     )
     add("--not-in", action="append", default=[], metavar="FILE[#KEY]", help="refuse tasks with these ids")
+    told = "ask about each task also with energies of this feature set, out of fold (trains; needs PyTorch)"
+    add("--lens", action="append", default=[], choices=("span", "surface"), help=told)
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     return parser.parse_args(argv)
 

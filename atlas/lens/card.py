@@ -50,22 +50,32 @@ class CalibrationFigures(Contract):
 
 
 class CurvePoint(Contract):
-    """Within-task AUC after training on so many tasks, over several draws of them."""
+    """Within-task AUC after training on so many tasks, over several draws of them.
+
+    `low` to `high`: its 95% interval over the tasks measured; `least` to `most`: over the draws.
+    """
 
     tasks: int
     candidates: int
     auc: float
+    low: float
+    high: float
     least: float
     most: float
     draws: int
 
 
 class DifficultyFigures(Contract):
-    """AUC of "the first candidate is right" over tasks, by the prompt's last state and by its length."""
+    """AUC of "the first candidate is right" over tasks, by the prompt's last state and by its length.
+
+    `brier` is of the chance that the probe states.
+    """
 
     probe: Estimate
     prompt_length: Estimate
     right: float = Field(description="share of tasks whose first candidate is right")
+    brier: float
+    brier_of_the_mean: float = Field(description="of stating that share for every task")
 
 
 class Evaluation(Contract):

@@ -3,7 +3,8 @@
 x is standardised with the training set's mean and scale (held to ±`CLIP` deviations, so that nothing read
 from a server makes it overflow). Energies are ≥ 0, and lower is better; they compare candidates of one task
 and are no probabilities (the card says how they come to be). Weights are kept as float16 and computed with as
-float32: safetensors, with the identity as JSON in the header.
+float32: safetensors, with the identity as JSON in the header. `span` weights may have a probe of the prompt's
+state beside them (`prompt_probe`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from safetensors.numpy import save as save_tensors
 
 from atlas.contracts import Contract
 from atlas.errors import ConfigError
+from atlas.lens import prompt_probe
 from atlas.lens.feature_set import KIND_VERSIONS, FeatureSet, FeatureVector, must_match
+from atlas.lens.prompt_probe import PREFIX, PromptProbe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +53,11 @@ class EnergyModel:
     identity: WeightsIdentity
     name: str
     tensors: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def probe(self) -> PromptProbe | None:
+        """What tells a problem's difficulty from its prompt's last state, where it was trained."""
+        return PromptProbe.of(self.tensors)
 
     def energies(self, vectors: Sequence[FeatureVector]) -> NDArray[np.float32]:
         """Return the energy of each vector, shape (n,), ≥ 0.
@@ -93,10 +101,11 @@ def to_bytes(identity: WeightsIdentity, tensors: Mapping[str, NDArray[np.float32
     """Return the file of these weights, in float16.
 
     Raises:
-        ValueError: a tensor is missing, of another shape, or does not fit into float16.
+        KeyError: a tensor is missing.
+        ValueError: one is of another shape, or does not fit into float16.
     """
     halves = {}
-    for name, shape in shapes(identity.features.dimension).items():
+    for name, shape in _wanted(identity, tensors).items():
         with np.errstate(over="ignore"):  # told below, by name
             half = np.ascontiguousarray(tensors[name]).astype(np.float16)
         if half.shape != shape or not np.isfinite(half).all():
@@ -128,11 +137,12 @@ def load(path: Path) -> EnergyModel:
     except SafetensorError as error:
         raise ConfigError(f"{path} cannot be read as safetensors: {error}") from error
     tensors = {key: value.astype(np.float32) for key, value in found.items()}
-    wrong = [k for k, shape in shapes(identity.features.dimension).items() if _shape(tensors, k) != shape]
+    wrong = [k for k, shape in _wanted(identity, tensors).items() if _shape(tensors, k) != shape]
     if wrong or not all(np.isfinite(value).all() for value in tensors.values()):
         what = ", ".join(wrong) or "a tensor"
         raise ConfigError(f"{path}: {what} is not what {identity.features.name} needs")
-    tensors["scale"] = np.maximum(tensors["scale"], LEAST_SCALE)
+    for scale in {"scale", f"{PREFIX}scale"} & tensors.keys():
+        tensors[scale] = np.maximum(tensors[scale], LEAST_SCALE)
     return EnergyModel(identity, name, tensors)
 
 
@@ -160,6 +170,15 @@ def _identity(content: bytes, path: Path) -> tuple[WeightsIdentity, str]:
 def name_of(content: bytes, identity: WeightsIdentity) -> str:
     """Return what scores and pins call the weights of a file: the kind, the beginning of its sha256."""
     return f"{identity.features.kind}:{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _wanted(identity: WeightsIdentity, tensors: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of such a file: with the probe's where there is any of the probe."""
+    features = identity.features
+    wanted = shapes(features.dimension)
+    if features.kind == "span" and any(name.startswith(PREFIX) for name in tensors):
+        wanted |= {PREFIX + name: shape for name, shape in prompt_probe.shapes(features.width).items()}
+    return wanted
 
 
 def _shape(tensors: Mapping[str, NDArray[np.float32]], name: str) -> tuple[int, ...] | None:

@@ -61,19 +61,33 @@ def vector_of(subject: Subject, parts: Sequence[str] = SPAN_PARTS) -> FeatureVec
     return FeatureVector(features, values)
 
 
-def drawings(events: Iterable[AnyEvent]) -> dict[str, Drawing]:
-    """Return by candidate the choice it came from, of those that a Generate drew (repairs are left out)."""
-    calls: dict[int, Drawing] = {}
-    found: dict[str, Drawing] = {}
-    for event in events:
+class Drawings:
+    """The choice that each candidate came from, as a journal's events are seen one after another.
+
+    `found` by candidate, of those that a Generate drew (repairs are left out).
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, Drawing] = {}
+        self._calls: dict[int, Drawing] = {}
+
+    def see(self, event: AnyEvent) -> None:
+        """Take in the next event."""
         if isinstance(event, ModelCallFinished) and (named := DRAWN_BY.match(event.call)):
             first = int(named[1])
-            calls.update({first + i: Drawing(event, i) for i in range(len(event.choices))})
+            self._calls.update({first + i: Drawing(event, i) for i in range(len(event.choices))})
         elif isinstance(event, CandidateGenerated) and event.candidate.origin != "repair":
-            drawing = calls.get(int(event.candidate.id[1:]))
+            drawing = self._calls.pop(int(event.candidate.id[1:]), None)
             if drawing is not None:
-                found[event.candidate.id] = drawing
-    return found
+                self.found[event.candidate.id] = drawing
+
+
+def drawings(events: Iterable[AnyEvent]) -> dict[str, Drawing]:
+    """Return by candidate the choice it came from, of those that a Generate drew (repairs are left out)."""
+    seen = Drawings()
+    for event in events:
+        seen.see(event)
+    return seen.found
 
 
 def _part(part: str) -> SpanVector:

@@ -12,6 +12,7 @@ RULES = {
     "boosted_trees": "boosted trees, same features",
     "examples": "public examples passed",
     "length": "shorter program",
+    "longer": "longer program",
     "logprob": "higher mean log-probability",
     "random": "random",
 }
@@ -50,7 +51,8 @@ def _lines(card: Card, plot: str | None) -> Iterator[str]:
         yield from ("", "## Learning curve", "")
         yield from ("| tasks | candidates | within-task AUC | least | most |", "|---|---|---|---|---|")
         for point in card.learning_curve:
-            numbers = f"{point.auc:.3f} | {point.least:.3f} | {point.most:.3f}"
+            auc = f"{point.auc:.3f} ({point.low:.3f} to {point.high:.3f})"
+            numbers = f"{auc} | {point.least:.3f} | {point.most:.3f}"
             yield f"| {point.tasks} | {point.candidates} | {numbers} |"
         yield from ("", f"Each of {card.learning_curve[0].draws} draws of tasks.")
         if plot:
@@ -89,8 +91,8 @@ def _difficulty(card: Card) -> Iterator[str]:
         return
     yield from ("", "## Difficulty: will the first candidate be right?", "")
     yield from (
-        "| tasks | n | right | AUC, prompt's last state | AUC, prompt's length |",
-        "|---|---|---|---|---|",
+        "| tasks | n | right | AUC, prompt's last state | AUC, prompt's length | Brier (of the mean) |",
+        "|---|---|---|---|---|---|",
     )
     for where, figures in card.difficulty.items():
         yield f"| {WHERE[where]} | {_row(figures)} |"
@@ -98,7 +100,8 @@ def _difficulty(card: Card) -> Iterator[str]:
 
 def _row(figures: DifficultyFigures) -> str:
     aucs = f"{_said(figures.probe)} | {_said(figures.prompt_length)}"
-    return f"{figures.probe.n} | {figures.right:.1%} | {aucs}"
+    brier = f"{figures.brier:.3f} ({figures.brier_of_the_mean:.3f})"
+    return f"{figures.probe.n} | {figures.right:.1%} | {aucs} | {brier}"
 
 
 def _said(found: Estimate, sign: str = "") -> str:

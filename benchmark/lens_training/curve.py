@@ -12,7 +12,7 @@ from atlas.lens.energy import WeightsIdentity
 from benchmark.lens_training.data import Rows, Stage
 from benchmark.lens_training.evaluation import folds, pairs
 from benchmark.lens_training.network import train
-from benchmark.lens_training.ranking import mean_auc
+from benchmark.lens_training.ranking import by_task, estimate
 from benchmark.report.drawing import Theme, draw
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
@@ -46,14 +46,20 @@ def learning_curve(
             data, task_of = pairs(train_rows, train_rows.of_tasks(chosen.tolist()))
             trained = train(data, seed + draw_number, task_of=task_of)
             energies = trained.energies(rows.x[stage][measured], identity)
-            found.append(mean_auc(rows.task[measured], rows.right[measured], energies))
+            found.append(by_task(rows.task[measured], rows.right[measured], energies)[0])
+        if not found[0]:  # a fold kept aside without a task that has right and wrong candidates
+            return ()
+        means = [float(np.mean(aucs)) for aucs in found]
+        over_tasks = estimate([float(each) for each in np.mean(found, axis=0)], (0.0, 1.0))
         points.append(
             CurvePoint(
                 tasks=count,
                 candidates=int(train_rows.of_tasks(chosen.tolist()).sum()),
-                auc=float(np.mean(found)),
-                least=min(found),
-                most=max(found),
+                auc=over_tasks.value,
+                low=over_tasks.low,
+                high=over_tasks.high,
+                least=min(means),
+                most=max(means),
                 draws=DRAWS,
             )
         )

@@ -7,15 +7,12 @@ asks for its score, and that it is wrong is no merit to have found.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from atlas.catalogue import CATALOGUE
 from atlas.contracts import Candidate
 from atlas.errors import BadInput
 from atlas.events import TaskSubmitted
@@ -25,11 +22,9 @@ from atlas.lens.surface import surface_of
 from atlas.lens.vectors import Drawing, drawings, feature_set_of, vector_of
 from atlas.span_embedding import SpanEmbedding
 from atlas.state import TaskState, fold
-from benchmark.pack_pool import samples_of
-from benchmark.recorded.completions import SEEDS, Call, CompletionStore
-from benchmark.recorded.pool import COMPLETIONS
-from benchmark.recorded.recording import read_recording
-from benchmark.selection.pools import PooledTask, load_pools
+from benchmark.selection.energies import model_sha256
+from benchmark.selection.pools import PooledTask
+from benchmark.selection.spans import Spans
 
 Stage = Literal["drawn", "judged"]
 TrainedKind = Literal["span", "surface"]
@@ -44,7 +39,7 @@ class Rows:
 
     `chars` of the program, mean `logprob` (-inf where unknown), share of public examples `passed` (0 where it
     was not run). `prompts`: by task the prompt's last state, for spans, and `prompt_chars` its length;
-    `first`: whether the task's first candidate is right.
+    `first`: whether the task's first candidate is right, and `share`: how many of all its candidates are.
     """
 
     features: FeatureSet
@@ -58,6 +53,7 @@ class Rows:
     prompts: Matrix | None = None
     prompt_chars: Floats | None = None
     first: npt.NDArray[np.bool_] | None = None
+    share: Floats | None = None
 
     def of_tasks(self, numbers: Iterable[int]) -> npt.NDArray[np.bool_]:
         """Return which rows are of these tasks, shape (n,)."""
@@ -69,45 +65,37 @@ class Rows:
         return [t for t in range(len(self.tasks)) if 0 < self.right[self.task == t].mean() < 1]
 
 
-def read_rows(paths: Sequence[Path], kind: TrainedKind, parts: Sequence[str]) -> Rows:
-    """Read pools into rows.
+def read_rows(tasks: Sequence[PooledTask], kind: TrainedKind, parts: Sequence[str]) -> Rows:
+    """Turn the tasks of pools into rows.
 
     Args:
-        paths: directories of graded pools, all of one model.
+        tasks: of graded pools, all of one model. A task that several pools have is one, with the candidates
+            of all.
         kind: of the features.
         parts: of a span.
 
     Raises:
-        BadInput: no pool, one that is not graded, a sample without its span, or candidates of several sets.
-        InfrastructureError: a file cannot be read.
+        BadInput: no candidate, one without its span, or candidates of several sets.
+        InfrastructureError: a pool's samples cannot be read.
     """
     found = _Collected()
-    for path in paths:
-        with ExitStack() as held:
-            samples = samples_of(path)
-            store = CompletionStore(samples / COMPLETIONS) if (samples / COMPLETIONS).is_file() else None
-            if store is not None:
-                held.callback(store.close)
-            for task in load_pools([path]):
-                _read_task(found, task, kind, parts, _Spans(path, store))
+    with Spans() as spans:
+        for task in tasks:
+            _read_task(found, task, kind, parts, spans)
     if not found.right:
         raise BadInput("these pools hold no candidate with a program")
     return found.rows()
 
 
-def identity_of(paths: Sequence[Path], features: FeatureSet) -> WeightsIdentity:
-    """Return what weights trained on these pools are for.
+def identity_of(tasks: Sequence[PooledTask], features: FeatureSet) -> WeightsIdentity:
+    """Return what weights trained on tasks of these pools are for.
 
     Raises:
         BadInput: the pools are of several models, or nothing tells the sha256 of its file.
+        InfrastructureError: what a pool is of cannot be read.
     """
-    known: set[tuple[str, str]] = set()
-    for path in paths:
-        recording = read_recording(samples_of(path))
-        names = {task.model for task in load_pools([path])} if recording is None else {recording.model}
-        for name in names:
-            pinned = CATALOGUE[name].sha256 if name in CATALOGUE else None
-            known.add((name, (recording.model_sha256 if recording else "") or pinned or ""))
+    pools = sorted({(task.pool, task.model) for task in tasks})
+    known = {(name, model_sha256(pool, name)) for pool, name in pools}
     if len(known) != 1:
         raise BadInput(f"weights are for one model; these pools are of {sorted(name for name, _ in known)}")
     ((model, sha256),) = known
@@ -119,39 +107,18 @@ def identity_of(paths: Sequence[Path], features: FeatureSet) -> WeightsIdentity:
     return WeightsIdentity(model=model, model_sha256=sha256, features=features)
 
 
-class _Spans:
-    """Finds the span embedding of a drawing: in the journal, or among the pool's samples."""
-
-    def __init__(self, pool: Path, store: CompletionStore | None) -> None:
-        self._pool, self._store = pool, store
-
-    def of(self, task: PooledTask, candidate: Candidate, drawing: Drawing | None) -> SpanEmbedding:
-        span = drawing.choice.span if drawing else None
-        if span is None and drawing is not None and self._store is not None:
-            made = drawing.call
-            call = Call(
-                model=task.model,
-                prompt=made.prompt,
-                sampling=made.sampling,
-                n=len(made.choices),
-                stop=None,
-                schema_sha256=made.schema_sha256,
-                embedding=True,
-            )
-            found = self._store.find(call, (made.sampling.seed + drawing.place) % SEEDS)
-            # The same text: a store may hold several drawings of one seed.
-            if found is not None and found.choice.text == drawing.choice.text:
-                span = found.choice.span
-        if span is None:
-            raise BadInput(
-                f"{self._pool}: {candidate.id} of task '{task.task}' has no span embedding: record the pool "
-                "with the patched llama-server (LLAMA_SERVER=), or train the 'surface' set"
-            )
-        return span
+def _span_of(task: PooledTask, candidate: Candidate, drawing: Drawing | None, spans: Spans) -> SpanEmbedding:
+    span = spans.of(task, drawing)
+    if span is None:
+        raise BadInput(
+            f"{task.pool}: {candidate.id} of task '{task.task}' has no span embedding: record the pool with "
+            "the patched llama-server (LLAMA_SERVER=), or train the 'surface' set"
+        )
+    return span
 
 
 def _read_task(
-    found: _Collected, task: PooledTask, kind: TrainedKind, parts: Sequence[str], spans: _Spans
+    found: _Collected, task: PooledTask, kind: TrainedKind, parts: Sequence[str], spans: Spans
 ) -> None:
     made = drawings(entry.event for entry in task.entries)
     state = fold(TaskState(), task.entries)
@@ -160,14 +127,16 @@ def _read_task(
         if candidate.code is None:
             continue
         if kind == "span":
-            span = spans.of(task, candidate, made.get(candidate.id))
+            span = _span_of(task, candidate, made.get(candidate.id), spans)
             found.sets.add(feature_set_of(span, parts))
             found.x["drawn"].append(vector_of(span, parts).values)
             if number not in found.prompts:
                 submitted = task.entries[0].event
                 chars = len(submitted.problem.statement) if isinstance(submitted, TaskSubmitted) else 0
-                first = task.right[task.candidates[0].id]
-                found.prompts[number] = (span.vector("prompt_last"), float(chars), first)
+                right = [task.right[each.id] for each in task.candidates]
+                found.prompts[number] = Prompt(
+                    span.vector("prompt_last"), float(chars), right[0], sum(right) / len(right)
+                )
         else:
             for stage in ("drawn", "judged"):
                 surface = surface_of(state, candidate, judged=stage == "judged")
@@ -178,6 +147,15 @@ def _read_task(
         found.chars.append(float(len(candidate.code)))
         found.logprob.append(candidate.logprob.mean if candidate.logprob else float("-inf"))
         found.passed.append(task.passed.get(candidate.id, 0.0))
+
+
+class Prompt(NamedTuple):
+    """A task's prompt, its last state and length, and what came of it: the first one right, share right."""
+
+    state: Matrix
+    chars: float
+    first: bool
+    share: float
 
 
 class _Collected:
@@ -191,7 +169,7 @@ class _Collected:
         self.chars: list[float] = []
         self.logprob: list[float] = []
         self.passed: list[float] = []
-        self.prompts: dict[int, tuple[Matrix, float, bool]] = {}
+        self.prompts: dict[int, Prompt] = {}
         self._numbers: dict[str, int] = {}
 
     def number(self, task: str) -> int:
@@ -215,7 +193,8 @@ class _Collected:
             chars=np.asarray(self.chars),
             logprob=np.asarray(self.logprob),
             passed=np.asarray(self.passed),
-            prompts=np.stack([p for p, _, _ in prompts]) if prompts else None,
-            prompt_chars=np.asarray([c for _, c, _ in prompts]) if prompts else None,
-            first=np.asarray([f for _, _, f in prompts]) if prompts else None,
+            prompts=np.stack([each.state for each in prompts]) if prompts else None,
+            prompt_chars=np.asarray([each.chars for each in prompts]) if prompts else None,
+            first=np.asarray([each.first for each in prompts]) if prompts else None,
+            share=np.asarray([each.share for each in prompts]) if prompts else None,
         )

@@ -103,8 +103,16 @@ def rivals_of(data: Pairs, seed: int) -> Callable[[Matrix], Scores]:
 
 
 def simple(rows: Rows, stage: Stage) -> Scores:
-    """Return the scores of the rules that learn nothing; `examples` only where programs were run."""
-    found = {"length": rows.chars, "logprob": -rows.logprob, "random": np.zeros(len(rows.right))}
+    """Return the scores of the rules that learn nothing; `examples` only where programs were run.
+
+    Length is a rule either way: which of the two is better, the model decides.
+    """
+    found = {
+        "length": rows.chars,
+        "longer": -rows.chars,
+        "logprob": -rows.logprob,
+        "random": np.zeros(len(rows.right)),
+    }
     return found | ({"examples": -rows.passed} if stage == "judged" or "judged" not in rows.x else {})
 
 

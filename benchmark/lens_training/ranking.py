@@ -79,21 +79,36 @@ def estimate(values: list[float], bounds: tuple[float, float]) -> Estimate:
     return Estimate(value=float(np.mean(values)), low=low, high=high, n=len(values))
 
 
-def auc_over_tasks(right: Bools, scores: Floats, seed: int = 0) -> Estimate:
+def auc_over_tasks(right: Bools, scores: Floats, group: Ints | None = None, seed: int = 0) -> Estimate:
     """Return the AUC of one row a task, and the percentile interval over tasks drawn again.
 
-    A draw without right and wrong rows has no AUC and is left out.
+    With a `group` of each row only rows of one group are compared: what tells groups apart does not count. A
+    draw in which nothing can be compared has no AUC and is left out.
 
     Raises:
-        ValueError: all are right, or none is.
+        ValueError: no right row can be compared with a wrong one.
     """
-    value = auc(right, scores)
+    group = np.zeros(len(right), int) if group is None else group
+    value = _auc_within(right, scores, group)
+    if value is None:
+        raise ValueError("an AUC needs right and wrong ones")
     chance = np.random.default_rng(seed)
     drawn = []
     for _ in range(RESAMPLES):
         chosen = chance.integers(0, len(right), len(right))
-        here = right[chosen]
-        if here.any() and not here.all():
-            drawn.append(auc(here, scores[chosen]))
+        found = _auc_within(right[chosen], scores[chosen], group[chosen])
+        drawn += [] if found is None else [found]
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Estimate(value=value, low=float(low), high=float(high), n=len(right))
+
+
+def _auc_within(right: Bools, scores: Floats, group: Ints) -> float | None:
+    """The share of a group's right-wrong pairs that are in order, over the pairs of all groups."""
+    ordered = pairs = 0.0
+    for number in np.unique(group):
+        here = right[group == number]
+        of_group = float(here.sum() * (~here).sum())
+        if of_group:
+            ordered += of_group * auc(here, scores[group == number])
+            pairs += of_group
+    return ordered / pairs if pairs else None

@@ -21,7 +21,7 @@ from atlas.lens.energy import WeightsIdentity, name_of, to_bytes
 from atlas.lens.table import SUFFIX
 from atlas.lens.vectors import SPAN_PARTS
 from benchmark.datasets.id_lists import refuse
-from benchmark.fit_selector import digest
+from benchmark.fit_selector import digests
 from benchmark.lens_training.card_text import markdown
 from benchmark.lens_training.curve import learning_curve, plot
 from benchmark.lens_training.data import (
@@ -33,7 +33,7 @@ from benchmark.lens_training.data import (
     identity_of,
     read_rows,
 )
-from benchmark.lens_training.difficulty import difficulty
+from benchmark.lens_training.difficulty import difficulty, trained_probe
 from benchmark.lens_training.evaluation import (
     FOLDS,
     Platt,
@@ -92,10 +92,11 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
         # Beside other work the threads of a pool wait for each other, spinning.
         with threadpool_limits(1):
             evaluations, epochs, tensors, curve = _train(asked, identity, rows, report, tell)
-            told = difficulty(rows, report)
+            probe = trained_probe(rows)
+            told = difficulty(rows, report, probe)
     except ValueError as error:
         raise BadInput(f"these pools do not suffice: {error}") from error
-    content = to_bytes(identity, tensors)
+    content = to_bytes(identity, tensors | (probe.tensors() if probe else {}))
     path = asked.out / f"{asked.name or f'{identity.model}-{asked.kind}'}{SUFFIX}"
     card = Card(
         identity=identity,
@@ -103,7 +104,7 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
         bytes=len(content),
         command=_command(),
         date=datetime.now(timezone.utc).date().isoformat(),
-        data={path.name: digest(path) for path in (*asked.pools, *asked.report)},
+        data=digests((*asked.pools, *asked.report)),
         train_tasks=len(rows.tasks),
         train_mixed=len(rows.mixed),
         train_candidates=len(rows.right),
@@ -128,13 +129,13 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
 
 def _read(asked: Asked, tell: Tell) -> tuple[WeightsIdentity, Rows, Rows | None]:
     tell("reading the pools")
-    for pool in asked.pools:
-        refuse({task.task for task in load_pools([pool])}, asked.kept_out)
-    rows = read_rows(asked.pools, asked.kind, asked.parts)
-    identity = identity_of((*asked.pools, *asked.report), rows.features)
-    if not asked.report:
+    tasks, measured = load_pools(asked.pools), load_pools(asked.report)
+    refuse({task.task for task in tasks}, asked.kept_out)
+    rows = read_rows(tasks, asked.kind, asked.parts)
+    identity = identity_of([*tasks, *measured], rows.features)
+    if not measured:
         return identity, rows, None
-    report = read_rows(asked.report, asked.kind, asked.parts)
+    report = read_rows(measured, asked.kind, asked.parts)
     if report.features != rows.features:
         raise BadInput(f"the report pools are of {report.features.name}, not {rows.features.name}")
     if both := sorted(set(rows.tasks) & set(report.tasks)):

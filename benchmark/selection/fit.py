@@ -8,6 +8,7 @@ task are alike, and a split by row would tell the model their answers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,20 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """Clusters as numbers: `x` (n, features), `y` (n) 0 or 1, `task` (n) numbers of tasks, `weight` (n)."""
+    """Clusters as numbers: `x` (n, features), `y` (n) 0 or 1, `task` (n) numbers of tasks, `weight` (n).
+
+    `choice` (n) numbers what one program is chosen from: a task of a pool, with energies or without.
+    """
 
     x: Floats
     y: npt.NDArray[np.int64]
     task: npt.NDArray[np.int64]
     weight: Floats
+    choice: npt.NDArray[np.int64]
+
+    def inside(self, rows: npt.NDArray[np.bool_]) -> Rows:
+        """Return these rows."""
+        return Rows(self.x[rows], self.y[rows], self.task[rows], self.weight[rows], self.choice[rows])
 
 
 @dataclass(frozen=True)
@@ -47,17 +56,25 @@ class Fitted:
 
 
 def rows(answers: Iterable[tuple[PooledTask, Selection]]) -> Rows:
-    """Return the rows of tasks as the lens weighed them; tasks of several pools share a number."""
-    x, y, task, weight = [], [], [], []
+    """Return the rows of tasks as the lens weighed them; tasks of several pools share a number.
+
+    A task of a pool weighs the same however often it was asked about (with energies and without).
+    """
+    x, y, task, weight, choice = [], [], [], [], []
+    answers = list(answers)
+    asked = Counter((pooled.pool, pooled.key) for pooled, _ in answers)
     numbers: dict[str, int] = {}
-    for pooled, selection in answers:
+    for place, (pooled, selection) in enumerate(answers):
         number = numbers.setdefault(pooled.key, len(numbers))
         for cluster in selection.clusters:
             x.append([cluster.features[name] for name in FEATURES])
             y.append(int(pooled.right[cluster.program]))
             task.append(number)
-            weight.append(1 / len(selection.clusters))
-    return Rows(np.asarray(x, float), np.asarray(y), np.asarray(task), np.asarray(weight, float))
+            weight.append(1 / len(selection.clusters) / asked[pooled.pool, pooled.key])
+            choice.append(place)
+    return Rows(
+        np.asarray(x, float), np.asarray(y), np.asarray(task), np.asarray(weight, float), np.asarray(choice)
+    )
 
 
 def fit(data: Rows, provenance: Provenance) -> Fitted:
@@ -73,7 +90,13 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
         )
     losses = {c: _log_loss(data, out_of_fold(data, c)) for c in STRENGTHS}
     strength = min(losses, key=lambda c: losses[c])
-    metrics = {"C": strength, "log_loss": losses[strength], **chosen(data, out_of_fold(data, strength))}
+    stated = out_of_fold(data, strength)
+    metrics = {
+        "C": strength,
+        "log_loss": losses[strength],
+        **chosen(data, stated),
+        **_by_energy(data, stated),
+    }
     model = _fitted(data, strength, np.ones(len(data.y), bool))
     scaler, logistic = model[0], model[1]
     features = {
@@ -102,11 +125,11 @@ def out_of_fold(data: Rows, strength: float) -> Floats:
 
 
 def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float]:
-    """Return what choosing each task's most probable cluster comes to: accuracy, Brier score, ECE."""
+    """Return what choosing the most probable cluster each time comes to: accuracy, Brier score, ECE."""
     given = np.asarray(probability, float)
     best = [
         int(members[np.argmax(given[members])])
-        for members in (np.flatnonzero(data.task == number) for number in np.unique(data.task))
+        for members in (np.flatnonzero(data.choice == number) for number in np.unique(data.choice))
     ]
     right, confidence = data.y[best].astype(float), given[best]
     bins = equal_mass_bins(confidence.tolist(), right.tolist())
@@ -114,6 +137,17 @@ def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float
         "accuracy": float(right.mean()),
         "brier": brier_score(confidence.tolist(), right.tolist()),
         "ece": calibration_error(bins),
+    }
+
+
+def _by_energy(data: Rows, stated: Floats) -> dict[str, float]:
+    """Return the accuracy of choosing with energies and without, where the rows have both."""
+    energetic = np.isin(data.choice, data.choice[data.x[:, FEATURES.index("has_energy")] > 0])
+    if energetic.all() or not energetic.any():
+        return {}
+    return {
+        "accuracy_with_energies": chosen(data.inside(energetic), stated[energetic])["accuracy"],
+        "accuracy_without": chosen(data.inside(~energetic), stated[~energetic])["accuracy"],
     }
 
 

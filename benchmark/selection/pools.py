@@ -22,6 +22,7 @@ class PooledTask:
     """One task of one pool. `right`: whether each candidate is, by its id; one without a program is not.
 
     `passed`: the share of the public examples that each candidate passed, for those that were run on any.
+    `pool`: the directory.
     """
 
     task: str
@@ -31,6 +32,7 @@ class PooledTask:
     candidates: tuple[Candidate, ...]
     right: Mapping[str, bool]
     passed: Mapping[str, float]
+    pool: Path
 
     @property
     def key(self) -> str:
@@ -78,6 +80,7 @@ def _tasks(run: RunResults, k: int | None) -> list[PooledTask]:
                 candidates=candidates,
                 right={c.id: _right(run, result.task, c, grades) for c in candidates},
                 passed=_passed(entries),
+                pool=run.directory,
             )
         )
     return found

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from atlas.contracts import Candidate, Comparison
+from atlas.contracts import Candidate, Comparison, Energy
 from benchmark.selection.lens import Lens
 from benchmark.selection.pools import PooledTask
 
 Name = Literal["random", "shortest", "logprob", "examples", "majority", "full"]
+EnergyName = Literal["examples", "full"]
 NAMES: tuple[Name, ...] = ("random", "shortest", "logprob", "examples", "majority", "full")
 
 
@@ -23,7 +24,8 @@ NAMES: tuple[Name, ...] = ("random", "shortest", "logprob", "examples", "majorit
 class Scored:
     """One task: each selector's score, the pass rate of one draw, whether any candidate is right.
 
-    `confidence` and `comparison` are those of the decision of `full`.
+    `confidence` and `comparison` are those of the decision of `full`. `with_energy`: the scores of those
+    selectors that go by energies, with the candidates' energies; None where there are none.
     """
 
     task: PooledTask
@@ -32,10 +34,11 @@ class Scored:
     oracle: float
     confidence: float
     comparison: Comparison
+    with_energy: dict[EnergyName, float] | None = None
 
 
-async def score(lens: Lens, task: PooledTask) -> Scored:
-    """Score every selector on a task.
+async def score(lens: Lens, task: PooledTask, with_energies: PooledTask | None = None) -> Scored:
+    """Score every selector on a task; `with_energies`: the same task, its candidates scored by the Lens.
 
     Raises:
         InfrastructureError: the lens does not answer.
@@ -61,7 +64,16 @@ async def score(lens: Lens, task: PooledTask) -> Scored:
         oracle=float(any(right)),
         confidence=evidence.confidence,
         comparison=evidence.agreement.comparison,
+        with_energy=await _with_energy(lens, with_energies) if with_energies else None,
     )
+
+
+async def _with_energy(lens: Lens, task: PooledTask) -> dict[EnergyName, float]:
+    full = await lens.select(task.entries, "calibrated", len(task.candidates))
+    return {
+        "examples": expected(task, lowest(passing(task))),
+        "full": float(task.right[full.decision.candidate]),
+    }
 
 
 def expected(task: PooledTask, chosen: Sequence[Candidate]) -> float:
@@ -81,6 +93,15 @@ def surest(task: PooledTask) -> list[Candidate]:
     known = [c for c in with_code if c.logprob is not None]
     most = max((c.logprob.mean for c in known if c.logprob is not None), default=0.0)
     return [c for c in known if c.logprob is not None and c.logprob.mean == most] or with_code
+
+
+def lowest(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Of these candidates those of the lowest energy; all of them where none has one."""
+    known = [c.energy.value for c in candidates if isinstance(c.energy, Energy)]
+    least = min(known, default=None)
+    return [c for c in candidates if isinstance(c.energy, Energy) and c.energy.value == least] or list(
+        candidates
+    )
 
 
 def passing(task: PooledTask) -> list[Candidate]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from atlas.commands import Score
-from atlas.contracts import Energy, EnergyScore, Unavailable
+from atlas.contracts import Candidate, Energy, EnergyScore, Unavailable
 from atlas.lens.api import LensStats, LoadedWeights
 from atlas.lens.energy import EnergyModel
 from atlas.lens.feature_set import FeatureVector
+from atlas.lens.prompt_probe import speaks_of
 from atlas.lens.surface import surface_of
 from atlas.lens.table import Shelf, Table
-from atlas.lens.vectors import drawings, vector_of
+from atlas.lens.vectors import vector_of
+from atlas.span_embedding import SpanEmbedding
 from atlas.worker import Context
+from services.lens.drawn_spans import DrawnSpans
 
 MOST_REASONS = 100  # kept apart in the statistics: reasons may quote names from requests
 
@@ -28,6 +32,7 @@ class Scorer:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+        self.spans = DrawnSpans()
         self._lock = threading.Lock()
         self._scored: Counter[str] = Counter()
         self._unavailable: Counter[str] = Counter()
@@ -86,28 +91,45 @@ class Scorer:
         )
 
 
-async def score(context: Context, scorer: Scorer, command: Score) -> EnergyScore:
-    """Return the energy of a task's candidate, by the weights that the task pinned."""
+class Scored(NamedTuple):
+    """A candidate's energy and, where its weights have a probe, what its prompt tells of the problem.
+
+    `difficulty`: the chance that a first try fails, 0 to 1.
+    """
+
+    energy: EnergyScore
+    difficulty: float | None = None
+
+
+async def score(context: Context, scorer: Scorer, command: Score) -> Scored:
+    """Score a task's candidate by the weights that the task pinned."""
     state = context.state
     name = state.task.pins.lens_weights
     if name is None:
-        return scorer.unavailable(f"no lens weights for model '{state.task.pins.model}'")
+        return Scored(scorer.unavailable(f"no lens weights for model '{state.task.pins.model}'"))
     model = scorer.named(name)
     if model is None:
-        return scorer.unavailable(f"the task pinned lens weights '{name}', which are not here")
+        return Scored(scorer.unavailable(f"the task pinned lens weights '{name}', which are not here"))
     candidate = state.candidates.get(command.candidate)
     if candidate is None:
-        return scorer.unavailable(f"the task has no candidate '{command.candidate}'")
+        return Scored(scorer.unavailable(f"the task has no candidate '{command.candidate}'"))
     features = model.identity.features
     if features.kind == "surface":
-        return scorer.energies(model, [vector_of(surface_of(state, candidate))])[0]
+        return Scored(scorer.energies(model, [vector_of(surface_of(state, candidate))])[0])
     if features.kind == "reprefill":
-        return scorer.unavailable("weights for 'reprefill' score what is sent to /v1/score alone")
-    entries = await context.journal.read(context.task) if context.journal else []
-    drawing = drawings(entry.event for entry in entries).get(candidate.id)
-    span = drawing.choice.span if drawing else None
+        return Scored(scorer.unavailable("weights for 'reprefill' score what is sent to /v1/score alone"))
+    span = await scorer.spans.of(context, candidate.id)
     if span is None:
-        return scorer.unavailable("the candidate was drawn without its span embedding")
+        return Scored(scorer.unavailable("the candidate was drawn without its span embedding"))
     if span.n_embd != features.width:
-        return scorer.unavailable(f"its span embedding has {span.n_embd} numbers, not {features.width}")
-    return scorer.energies(model, [vector_of(span, features.parts)])[0]
+        said = f"its span embedding has {span.n_embd} numbers, not {features.width}"
+        return Scored(scorer.unavailable(said))
+    energy = scorer.energies(model, [vector_of(span, features.parts)])[0]
+    return Scored(energy, _difficulty(model, candidate, span))
+
+
+def _difficulty(model: EnergyModel, candidate: Candidate, span: SpanEmbedding) -> float | None:
+    probe = model.probe
+    if probe is None or not speaks_of(candidate):
+        return None
+    return float(probe.failing(span.vector("prompt_last")[None])[0])

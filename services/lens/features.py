@@ -30,7 +30,7 @@ def features(state: TaskState, groups: Groups, cluster: Cluster) -> dict[str, fl
         **_sizes(state, groups, cluster),
         **_on_inputs(groups, cluster),
         **_read(state, cluster),
-        **_of_programs(cluster),
+        **_of_programs(groups, cluster),
     }
 
 
@@ -124,9 +124,10 @@ def _read(state: TaskState, cluster: Cluster) -> dict[str, float]:
     return {"was_read": 1.0, "reading_votes": state.read.votes[here.index(True)] / sum(state.read.votes)}
 
 
-def _of_programs(cluster: Cluster) -> dict[str, float]:
+def _of_programs(groups: Groups, cluster: Cluster) -> dict[str, float]:
     means = [max(c.logprob.mean, LEAST_LOGPROB) for c in cluster.members if c.logprob]
-    energies = [min(c.energy.value, MOST_ENERGY) for c in cluster.members if isinstance(c.energy, Energy)]
+    energies = _energies(cluster)
+    lowest = min((energy for c in groups.clusters for energy in _energies(c)), default=0.0)
     return {
         # 0 or 1: log-probabilities are known.
         "has_logprob": float(bool(means)),
@@ -135,8 +136,12 @@ def _of_programs(cluster: Cluster) -> dict[str, float]:
         "best_logprob": max(means, default=0.0),
         # 0 or 1: a member has an energy.
         "has_energy": float(bool(energies)),
-        # The lowest, 0 to 10.
-        "energy": min(energies, default=0.0),
+        # How much its lowest is above that of all clusters, 0 to 10: energies compare programs of one task.
+        "energy": min(min(energies) - lowest, MOST_ENERGY) if energies else 0.0,
         # log(1 + characters of the shortest program), 0 to 11.1.
         "log_length": math.log1p(length(cluster.program)),
     }
+
+
+def _energies(cluster: Cluster) -> list[float]:
+    return [c.energy.value for c in cluster.members if isinstance(c.energy, Energy)]

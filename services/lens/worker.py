@@ -19,8 +19,15 @@ def handler(server: ModelServer, scorer: Scorer) -> Handler:
     async def handle(context: Context) -> list[AnyEvent]:
         command, state = context.command, context.state
         if isinstance(command, Score):
-            energy = await score(context, scorer, command)
-            return [CandidateScored(command=command.id, candidate=command.candidate, energy=energy)]
+            found = await score(context, scorer, command)
+            return [
+                CandidateScored(
+                    command=command.id,
+                    candidate=command.candidate,
+                    energy=found.energy,
+                    difficulty=found.difficulty,
+                )
+            ]
         if isinstance(command, WriteInputs):
             return [await write_inputs(context, server, command)]
         if isinstance(command, ClusterCandidates):

@@ -13,7 +13,7 @@ from pool_dirs import Draw, write_pool
 from atlas.errors import BadInput
 from atlas.selector import FEATURES, Provenance, load
 from benchmark.datasets.id_lists import refuse
-from benchmark.fit_selector import main
+from benchmark.fit_selector import digests, main
 from benchmark.selection.fit import FOLDS, Rows, chosen, fit, out_of_fold
 from benchmark.selection.pools import load_pools
 
@@ -27,7 +27,8 @@ def data(tasks: int = 120, *, signal: float = 2.0) -> Rows:
     x = noise.normal(size=(2 * tasks, len(FEATURES)))
     x[:, 0] += signal * y
     x[:, 1] = 7.0  # the same everywhere: it tells nothing
-    return Rows(x, y, np.repeat(np.arange(tasks), 2), np.full(2 * tasks, 0.5))
+    task = np.repeat(np.arange(tasks), 2)
+    return Rows(x, y, task, np.full(2 * tasks, 0.5), choice=task)
 
 
 def test_the_fit_finds_what_tells_right_from_wrong() -> None:
@@ -59,7 +60,7 @@ def test_labels_that_are_all_the_same_or_too_few_tasks_are_refused() -> None:
         fit(few, NOBODY)
     same = data()
     with pytest.raises(ValueError, match="right and wrong"):
-        fit(Rows(same.x, np.ones_like(same.y), same.task, same.weight), NOBODY)
+        fit(Rows(same.x, np.ones_like(same.y), same.task, same.weight, same.choice), NOBODY)
 
 
 def test_tasks_that_are_kept_out_are_refused(tmp_path: Path) -> None:
@@ -69,6 +70,14 @@ def test_tasks_that_are_kept_out_are_refused(tmp_path: Path) -> None:
     refuse(names, [])
     with pytest.raises(BadInput, match=r"1 tasks of these pools are in .*first: t2"):
         refuse(names, [f"{tmp_path}/splits.json#report"])
+
+
+def test_pools_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    one = write_pool(tmp_path / "a" / "train", {"t1": [Draw("a")]})
+    two = write_pool(tmp_path / "b" / "train", {"t2": [Draw("b")]})
+    other = write_pool(tmp_path / "more", {"t3": [Draw("b")]})
+    assert set(digests([one, two, other])) == {str(one), str(two), "more"}
+    assert len(set(digests([one, two, other]).values())) == 3
 
 
 @pytest.mark.integration

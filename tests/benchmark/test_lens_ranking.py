@@ -21,7 +21,6 @@ from atlas.events import (
     TaskSubmitted,
 )
 from atlas.policy import Policy
-from benchmark.lens_training import data
 from benchmark.lens_training.data import read_rows
 from benchmark.lens_training.ranking import auc, auc_over_tasks, by_task, differences, mean_auc, ranker
 from benchmark.recorded.completions import Call, CompletionStore, Recorded
@@ -72,10 +71,22 @@ def test_an_interval_over_tasks_holds_the_value() -> None:
     assert found.n == 60
 
 
+def test_an_auc_within_groups_does_not_count_what_tells_the_groups_apart() -> None:
+    right = np.asarray([True, True, True, False, True, False, False, False])
+    group = np.asarray([0, 0, 0, 0, 1, 1, 1, 1])
+    by_group = group.astype(float)  # most right rows are in the group that scores lower
+    assert auc_over_tasks(right, by_group).value == 0.75
+    assert auc_over_tasks(right, by_group, group).value == 0.5
+    within = np.asarray([5.0, 5, 5, 6, 1, 2, 2, 0])
+    assert auc_over_tasks(right, within, group).value == pytest.approx(5 / 6)
+    with pytest.raises(ValueError, match="right and wrong"):
+        auc_over_tasks(right, by_group, np.arange(8))
+
+
 SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=7)
 
 
-def a_task(*, in_journal: bool) -> PooledTask:
+def a_task(pool: Path, *, in_journal: bool) -> PooledTask:
     """Two candidates of one call, with their spans in the journal or without."""
     choices = tuple(
         Choice(
@@ -118,6 +129,7 @@ def a_task(*, in_journal: bool) -> PooledTask:
         candidates=candidates,
         right={"c0": True, "c1": False},
         passed={},
+        pool=pool,
     )
 
 
@@ -138,13 +150,10 @@ def samples(directory: Path, *, text: str = "```python\nprint({})\n```") -> None
 
 
 @pytest.mark.parametrize("in_journal", [True, False])
-def test_a_candidates_span_is_found_in_its_journal_or_its_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_journal: bool
-) -> None:
-    monkeypatch.setattr(data, "load_pools", lambda _: [a_task(in_journal=in_journal)])
+def test_a_candidates_span_is_found_in_its_journal_or_its_samples(tmp_path: Path, in_journal: bool) -> None:
     if not in_journal:
         samples(tmp_path)
-    rows = read_rows([tmp_path], "span", ("mean", "prompt_last"))
+    rows = read_rows([a_task(tmp_path, in_journal=in_journal)], "span", ("mean", "prompt_last"))
     assert rows.x["drawn"].tolist() == [[0, 1, 9, 9], [1, 1, 9, 9]]
     assert rows.right.tolist() == [True, False]
     assert rows.tasks == ("t",)
@@ -153,18 +162,18 @@ def test_a_candidates_span_is_found_in_its_journal_or_its_samples(
     assert rows.prompts.tolist() == [[9, 9]]
     assert rows.first is not None
     assert rows.first.tolist() == [True]
+    assert rows.share is not None
+    assert rows.share.tolist() == [0.5]
 
 
-def test_a_span_of_another_text_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "load_pools", lambda _: [a_task(in_journal=False)])
+def test_a_span_of_another_text_is_none(tmp_path: Path) -> None:
     samples(tmp_path, text="something else {}")
     with pytest.raises(BadInput, match="c0 of task 't' has no span"):
-        read_rows([tmp_path], "span", ("mean",))
+        read_rows([a_task(tmp_path, in_journal=False)], "span", ("mean",))
 
 
-def test_surface_rows_know_less_when_they_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "load_pools", lambda _: [a_task(in_journal=False)])
-    rows = read_rows([tmp_path], "surface", ())
+def test_surface_rows_know_less_when_they_are_drawn(tmp_path: Path) -> None:
+    rows = read_rows([a_task(tmp_path, in_journal=False)], "surface", ())
     assert set(rows.x) == {"drawn", "judged"}
     assert rows.x["drawn"].shape == rows.x["judged"].shape == (2, rows.features.dimension)
     assert rows.prompts is None

@@ -15,14 +15,14 @@ from pool_dirs import Draw, write_pool
 
 from atlas.errors import StartupError
 from atlas.lens.card import Card
-from atlas.lens.energy import WeightsIdentity, load
+from atlas.lens.energy import WeightsIdentity, load, shapes, to_bytes
 from atlas.lens.feature_set import FeatureSet
 from atlas.lens.table import read_table
 from benchmark.lens_training import curve, network, ranking
 from benchmark.lens_training.__main__ import main
 from benchmark.lens_training.curve import learning_curve
 from benchmark.lens_training.data import Rows
-from benchmark.lens_training.difficulty import difficulty
+from benchmark.lens_training.difficulty import difficulty, trained_probe
 from benchmark.lens_training.evaluation import cross_fitted, evaluate, out_of_fold, platt_of
 from benchmark.lens_training.network import Pairs, import_torch, train
 from benchmark.lens_training.rivals import linear_probe
@@ -61,6 +61,7 @@ def planted(tasks: int = TASKS, *, shuffled: bool = False, seed: int = 0) -> Row
             inside = task == number
             right[inside] = chance.permutation(right[inside])
     hard = chance.normal(0, 1, tasks)
+    first = chance.permutation(hard > 0) if shuffled else hard > 0
     prompts = np.outer(hard, direction) * 2 + chance.normal(0, 0.5, (tasks, WIDTH))
     return Rows(
         features=FEATURES,
@@ -73,7 +74,8 @@ def planted(tasks: int = TASKS, *, shuffled: bool = False, seed: int = 0) -> Row
         passed=right * 0.5,
         prompts=prompts.astype(np.float32),
         prompt_chars=chance.normal(500, 50, tasks),
-        first=chance.permutation(hard > 0) if shuffled else hard > 0,
+        first=first,
+        share=0.1 + 0.8 * first,
     )
 
 
@@ -91,6 +93,8 @@ def test_the_energy_finds_a_planted_direction_on_tasks_it_never_saw() -> None:
     assert found.rankers["linear_probe"].auc.value > 0.9, "a direction is what a linear probe is good at"
     assert found.rankers["random"].auc.value == 0.5
     assert abs(found.rankers["length"].auc.value - 0.5) < 0.1
+    both = found.rankers["length"].auc.value + found.rankers["longer"].auc.value
+    assert both == pytest.approx(1), "one rule, either way"
     assert found.energy_minus["length"].low > 0
     assert found.mixed == len(rows.mixed) <= found.tasks == TASKS
     assert platt.slope < 0, "a higher energy is a lower probability"
@@ -128,12 +132,29 @@ def test_a_probe_cannot_train_on_tasks_that_are_all_right_or_all_wrong() -> None
 
 
 def test_the_prompts_state_tells_difficulty_where_it_does() -> None:
-    told = difficulty(planted(100), planted(40, seed=1))
+    train_rows, report = planted(100), planted(40, seed=1)
+    probe = trained_probe(train_rows)
+    told = difficulty(train_rows, report, probe)
     assert told["folds"].probe.value > 0.85
     assert told["report"].probe.value > 0.85
+    assert told["report"].brier < told["report"].brier_of_the_mean
     assert abs(told["folds"].prompt_length.value - 0.5) < 0.2
-    assert abs(difficulty(planted(100, shuffled=True), None)["folds"].probe.value - 0.5) < 0.2
-    assert difficulty(planted(6), None) == {}, "too few tasks for folds"
+    nothing = planted(100, shuffled=True)
+    assert abs(difficulty(nothing, None, trained_probe(nothing))["folds"].probe.value - 0.5) < 0.2
+    assert trained_probe(planted(6)) is None, "too few tasks for folds"
+    assert difficulty(planted(6), None, None) == {}
+
+
+def test_the_kept_probe_says_what_the_trained_one_said(tmp_path: Path) -> None:
+    rows = planted(100)
+    probe = trained_probe(rows)
+    assert probe is not None
+    assert rows.prompts is not None
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes(WIDTH).items()}
+    (tmp_path / "w.safetensors").write_bytes(to_bytes(IDENTITY, tensors | probe.tensors()))
+    kept = load(tmp_path / "w.safetensors").probe
+    assert kept is not None
+    assert kept.failing(rows.prompts).tolist() == probe.failing(rows.prompts).tolist()
 
 
 def test_without_pytorch_the_message_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,10 +189,10 @@ def pool(directory: Path, tasks: int, *, seed: int, prefix: str = "t") -> Path:
 def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_pool = pool(tmp_path / "train", 24, seed=0)
-    report = pool(tmp_path / "report", 12, seed=1, prefix="r")
+    slices = [str(pool(tmp_path / f"train-{i}", 12, seed=i, prefix=f"t{i}-")) for i in (1, 2)]
+    report = [str(pool(tmp_path / f"report-{i}", 6, seed=i, prefix=f"r{i}-")) for i in (3, 4)]
     out = tmp_path / "lens"
-    asked = [str(train_pool), "--report", str(report), "--out", str(out), "--json"]
+    asked = [*slices, "--report", report[0], "--report", report[1], "--out", str(out), "--json"]
     assert main(asked) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     table = read_table([out])
@@ -182,10 +203,12 @@ def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     card = Card.model_validate_json(found.card.read_bytes())
     assert (card.weights, card.identity) == (found.name, found.identity)
     assert card.bytes == found.path.stat().st_size
-    assert (card.train_tasks, card.train_candidates, set(card.data)) == (24, 96, {"train", "report"})
+    names = {"train-1", "train-2", "report-3", "report-4"}
+    assert (card.train_tasks, card.train_candidates, set(card.data)) == (24, 96, names)
     where = [(each.tasks_by, each.stage) for each in card.evaluations]
     assert where == [("folds", "drawn"), ("folds", "judged"), ("report", "drawn"), ("report", "judged")]
     measured = card.evaluations[2]
+    assert measured.tasks == 12
     assert measured.rankers["energy"].auc.value > 0.75
     assert "examples" not in measured.rankers, "before anything was run nobody knows"
     assert "examples" in card.evaluations[3].rankers

@@ -9,6 +9,7 @@ import numpy as np
 
 from atlas.lens.energy import WeightsIdentity, shapes, to_bytes
 from atlas.lens.feature_set import FeatureSet
+from atlas.lens.prompt_probe import PromptProbe
 from atlas.lens.surface import SURFACE
 from atlas.span_embedding import SpanEmbedding
 
@@ -25,13 +26,20 @@ def surface_set() -> FeatureSet:
 
 
 def write_weights(
-    path: Path, features: FeatureSet, *, sha256: str = SHA, bias: float = 0.0, feature: int = 0
+    path: Path,
+    features: FeatureSet,
+    *,
+    sha256: str = SHA,
+    bias: float = 0.0,
+    feature: int = 0,
+    probe: PromptProbe | None = None,
 ) -> Path:
     """Weights whose energy grows with one number of the vector; `bias` moves all of them."""
     tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes(features.dimension).items()}
     tensors["scale"] += 1
     tensors["w1"][feature, 0] = tensors["w2"][0, 0] = tensors["w3"][0, 0] = 1
     tensors["b3"][0] = bias
+    tensors |= probe.tensors() if probe else {}
     identity = WeightsIdentity(model="m", model_sha256=sha256, features=features)
     path.parent.mkdir(parents=True, exist_ok=True)
     # As a trainer does: whoever reads finds the old file or the new one.

@@ -75,9 +75,13 @@ def test_what_is_missing_has_an_indicator_and_no_sentinel() -> None:
     bare = of(state(Drawn("a", mean=None), examples=0, inputs=0))
     assert [bare[n] for n in ("has_examples", "has_logprob", "has_energy", "compared", "was_read")] == [0] * 5
     assert [bare[n] for n in ("mean_logprob", "best_logprob", "energy", "log_inputs", "ok_share")] == [0] * 5
-    full = of(state(Drawn("a", (["1"],), energy=3.0), Drawn("bb", (["1"],), energy=2.0, mean=-0.5)))
+    same = (Drawn("a", (["1"],), energy=3.0), Drawn("bb", (["1"],), energy=2.0, mean=-0.5))
+    task = state(*same, Drawn("cc", (["2"],), energy=0.5), Drawn("d", (["3"],)))
+    full = of(task)
     assert [full[n] for n in ("has_examples", "has_logprob", "has_energy", "compared")] == [1] * 4
-    assert (full["mean_logprob"], full["best_logprob"], full["energy"]) == (-0.75, -0.5, 2.0)
+    assert (full["mean_logprob"], full["best_logprob"]) == (-0.75, -0.5)
+    energies = [(of(task, f"c{i}")["has_energy"], of(task, f"c{i}")["energy"]) for i in (0, 2, 3)]
+    assert energies == [(1, 1.5), (1, 0), (0, 0)], "above the task's lowest"
     assert full["log_length"] == math.log(2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,16 @@ from atlas.contracts import (
     Unavailable,
     Usage,
 )
-from atlas.events import CandidateGenerated, Choice, Entry, ModelCallFinished, Pins, TaskSubmitted
+from atlas.events import (
+    CandidateGenerated,
+    CandidateScored,
+    Choice,
+    Entry,
+    ModelCallFinished,
+    Pins,
+    TaskSubmitted,
+)
+from atlas.lens.prompt_probe import PromptProbe
 from atlas.lens.surface import SURFACE
 from atlas.lens.table import Shelf, directories
 from atlas.pipeline import advance, decide
@@ -35,6 +45,7 @@ from atlas.state import TaskState
 from atlas.worker import Context
 from services.lens import routes_scoring
 from services.lens.energy import Scorer, score
+from services.lens.worker import handler
 from tests.support.lens_weights import span, span_set, surface_set, write_weights
 
 MODEL = "qwen2.5-coder-0.5b"
@@ -44,13 +55,15 @@ LOGPROB = LogprobSummary(mean=-0.5, minimum=-2.0, lowest_decile=-1.0)
 
 
 class Journal:
-    """A journal that is only read."""
+    """A journal that is only read. `asked`: after which entries."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
+        self.asked: list[int] = []
 
-    async def read(self, task: str) -> list[Entry]:
-        return self.entries
+    async def read(self, task: str, after: int = 0) -> list[Entry]:
+        self.asked.append(after)
+        return [entry for entry in self.entries if entry.seq > after]
 
 
 def drawn(weights: str | None, *spans: SpanEmbedding | None) -> Context:
@@ -109,7 +122,7 @@ def weights_of(scorer: Scorer, file: Path) -> str:
 
 
 async def scored(scorer: Scorer, context: Context, candidate: str = "c0") -> Energy | Unavailable:
-    return await score(context, scorer, Score(id=f"score:{candidate}", candidate=candidate))
+    return (await score(context, scorer, Score(id=f"score:{candidate}", candidate=candidate))).energy
 
 
 async def test_a_candidates_energy_is_of_its_own_span_by_the_pinned_weights(tmp_path: Path) -> None:
@@ -123,6 +136,55 @@ async def test_a_candidates_energy_is_of_its_own_span_by_the_pinned_weights(tmp_
     assert low.weights == high.weights == name
     assert 0 < low.value < high.value
     assert decide(context.state) == {Score(id=f"score:c{i}", candidate=f"c{i}") for i in (0, 1)}
+
+
+async def test_a_tasks_journal_is_read_once_and_then_what_is_new(tmp_path: Path) -> None:
+    file = write_weights(own(tmp_path, "s"), span_set(), sha256=SHA)
+    scorer = shelf(tmp_path)
+    context = drawn(weights_of(scorer, file), span(2, 0, 0, 0), span(5, 0, 0, 0))
+    journal = context.journal
+    assert isinstance(journal, Journal)
+    whole, generated = journal.entries, len(journal.entries) - 1
+    journal.entries = whole[:generated]  # the call is there, its second candidate not yet
+    first = await scored(scorer, context, "c0")
+    journal.entries = whole
+    second = await scored(scorer, context, "c1")
+    assert [await scored(scorer, context, c) for c in ("c0", "c1")] == [first, second]
+    assert journal.asked == [0, generated]
+    other = drawn(weights_of(scorer, file), span(5, 0, 0, 0))
+    other.task = "another"
+    assert await scored(scorer, other, "c0") == second, "tasks are kept apart"
+
+
+async def test_the_prompts_state_tells_how_difficult_a_problem_is(tmp_path: Path) -> None:
+    probe = PromptProbe(
+        mean=np.full(4, 1, np.float32),
+        scale=np.full(4, 2, np.float32),
+        weight=np.full(4, 0.5, np.float32),
+        bias=np.zeros(1, np.float32),
+    )
+    file = write_weights(own(tmp_path, "s"), span_set(), sha256=SHA, probe=probe)
+    scorer = shelf(tmp_path)
+    model = weights_of(scorer, file)
+
+    async def told(state: float, **candidate: object) -> float | None:
+        context = drawn(model, span(2, 0, 0, 0, prompt=state))
+        kept = dict(context.state.candidates)
+        kept["c0"] = kept["c0"].model_copy(update=candidate)
+        context.state = replace(context.state, candidates=kept)
+        context.task = f"{state} {candidate}"
+        (event,) = await handler(None, scorer)(context)  # type: ignore[arg-type]
+        assert isinstance(event, CandidateScored)
+        known = advance(drawn(model, span(2, 0, 0, 0)).state, [event]).state.prompt_difficulty
+        assert known == event.difficulty
+        return known
+
+    assert await told(1) == 0.5
+    assert await told(3) == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)
+    assert await told(-1) == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
+    assert await told(60000) == pytest.approx(0, abs=1e-6), "what a server sends overflows nothing"
+    assert await told(1, origin="plan", plan=0) is None, "the probe knows the bare prompt alone"
+    assert await told(1, perturbation="examples_first") is None
 
 
 async def test_surface_weights_need_no_span(tmp_path: Path) -> None:
@@ -150,6 +212,7 @@ async def test_what_is_lacking_is_said_and_counted(tmp_path: Path) -> None:
         "no candidate 'c7'": (drawn(name, span(1, 2, 3, 4)), "c7"),
     }
     for reason, (context, candidate) in reasons.items():
+        context.task = reason
         found = await scored(scorer, context, candidate)
         assert isinstance(found, Unavailable)
         assert reason in found.reason
