@@ -21,7 +21,7 @@ from atlas.k3s.cluster import Cluster, collection
 
 Object = dict[str, Any]
 LISTS = {"nodes", "pods", "services", "endpoints", "deployments", "statefulsets", "jobs", "configmaps"}
-LISTS |= {"serviceaccounts", "networkpolicies", "secrets"}
+LISTS |= {"serviceaccounts", "networkpolicies", "poddisruptionbudgets", "secrets"}
 HELM_CHART = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts/atlas"
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
