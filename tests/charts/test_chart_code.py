@@ -35,6 +35,7 @@ from tests.charts.rendered_chart import (
     chart,
     cpu_values,
     environment,
+    merged,
     objects,
     one,
     pods,
@@ -271,6 +272,19 @@ def test_the_download_is_a_command_of_atlas_into_the_models_directory() -> None:
     assert str(models_dir_of(settings)) in {mount["mountPath"] for mount in download["volumeMounts"]}
     assert download["command"][:3] == ["python", "-m", "atlas.cli"]
     assert CliRunner().invoke(app, [*download["command"][3:], "--help"]).exit_code == 0
+
+
+def test_a_draft_model_of_ones_own_is_fetched_too() -> None:
+    def fetched(draft: str) -> list[str]:
+        values = merged(EVERYTHING, {"settings": {"draftModel": draft}})
+        downloads = pods(render(values))["llama-server"].spec["initContainers"]
+        assert len({each["name"] for each in downloads}) == len(downloads)
+        return [load(environ=resolved(each)).model for each in downloads]
+
+    assert fetched("smollm2-135m") == ["qwen3-14b", "smollm2-135m"]
+    assert fetched("none") == fetched("") == ["qwen3-14b"]  # with what the catalogue has for it
+    with pytest.raises(helm_python.HelmError, match="names a file"):
+        fetched("/data/models/my.gguf")
 
 
 # ---------------------------------------------------------------- helm test, versions
