@@ -183,7 +183,7 @@ def sandbox(place: Place) -> Iterator[Check]:
 def task(place: Place) -> Iterator[Check]:
     """One small task from submission to a program that passes its examples; cancelled if it does not end.
 
-    The smallest models miss even this one at times, which is no fault of the installation: they may try again.
+    The smallest models miss even this one at times, which is no fault of the installation.
     """
     for _ in range(TASK_TRIES):
         view = asyncio.run(_solve(place))
