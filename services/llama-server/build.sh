@@ -79,7 +79,7 @@ fi
 if [ "$kind" = cuda ]; then
     # The driver's libcuda.so.1 comes with the GPU; where an image is built there is none to link with.
     flags+=(-DGGML_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$CUDA_ARCHITECTURES"
-        "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--allow-shlib-undefined")
+        -DCMAKE_EXE_LINKER_FLAGS=-Wl,--allow-shlib-undefined)
 fi
 
 # Patches are found by what they hold, in the order of their numbers.
@@ -154,16 +154,13 @@ tree=$work/vendor/llama.cpp
 rm -rf "$tree/.git"
 git -C "$tree" init --quiet
 
-# shellcheck disable=SC2329 # what `step` calls by name
 configure() {
     cmake -S "$tree" -B "$work/build" -G Ninja "-DCMAKE_PROJECT_llama.cpp_INCLUDE=$here/unity.cmake" \
         -DLLAMA_BUILD_NUMBER=0 "-DLLAMA_BUILD_COMMIT=$1" "${flags[@]}"
 }
-# shellcheck disable=SC2329
 compile() {
     NINJA_STATUS='[%f/%t %es] ' cmake --build "$work/build" --target llama-server --parallel "$jobs"
 }
-# shellcheck disable=SC2329
 apply() { cat "${patches[@]}" | git -C "$tree" apply "$@"; }
 
 step "the patches fit" apply --check
