@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,12 @@ import pytest
 from atlas.k3s.state import STATE_FILE
 
 REPO = Path(__file__).parents[1]
-SCRIPTS = sorted((REPO / "scripts").rglob("*.sh"))
+SCRIPTS = sorted(path for room in ("scripts", "services", "deploy") for path in (REPO / room).rglob("*.sh"))
 THIN = ("install", "verify-install", "uninstall")
 
 
 def test_shellcheck_finds_nothing() -> None:
-    assert {f"{name}.sh" for name in THIN} <= {path.name for path in SCRIPTS}
+    assert {"build.sh", *(f"{name}.sh" for name in THIN)} <= {path.name for path in SCRIPTS}
     shellcheck = Path(sys.executable).with_name("shellcheck")
     ran = subprocess.run(
         [shellcheck, "--external-sources", *SCRIPTS], cwd=REPO, capture_output=True, text=True
@@ -42,6 +43,26 @@ def test_a_thin_script_does_no_more_than_its_command(name: str) -> None:
     ]
     command = name.removesuffix("-install")
     assert lines[3:] == [f'k3s {command} "$@"']
+
+
+@pytest.mark.parametrize(
+    ("command", "extras"),
+    [
+        ("install --yes", "benchmark,k8s"),
+        ("install --kubeconfig FILE", "benchmark,charts,k8s"),
+        ("install --kubeconfig=FILE --dry-run", "benchmark,charts,k8s"),
+        ("uninstall --kubeconfig FILE", "benchmark,k8s"),
+        ("verify", "benchmark,k8s"),
+    ],
+)
+def test_the_venv_has_helm_where_the_chart_is_rendered_here(command: str, extras: str) -> None:
+    # On K3s its controller renders it.
+    told = 'ensure_venv() { echo "$1"; exit; }'
+    script = f"set -euo pipefail; source scripts/lib/k3s.sh; {told}; k3s {command}"
+    ran = subprocess.run(["bash", "-c", script], cwd=REPO, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [extras]
+    declared = set(metadata("atlas").get_all("Provides-Extra") or ())
+    assert set(extras.split(",")) <= declared
 
 
 def dry_run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

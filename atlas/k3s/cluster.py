@@ -35,9 +35,9 @@ class Cluster:
 
     def __init__(self, configuration: Any) -> None:  # noqa: ANN401 - kubernetes.client.Configuration, untyped
         self._configuration = configuration
-        headers = {}
-        if token := configuration.get_api_key_with_prefix("authorization"):
-            headers["Authorization"] = token
+        # The package's own words for it: its releases keep a token under different names.
+        token = configuration.auth_settings().get("BearerToken")
+        headers = {"Authorization": str(token["value"])} if token else {}
         self._http = httpx.Client(
             base_url=configuration.host,
             headers=headers,

@@ -83,7 +83,8 @@ def _apply_plainly(cluster: Cluster, values: Values, namespace: str) -> None:
     for name, fields in _new_secrets().items():
         metadata = {"name": name, "namespace": namespace}
         cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": fields})
-    for each in objects:
+    # What has pods comes last: they need the accounts, settings and policies.
+    for each in sorted(objects, key=lambda each: "template" in each.get("spec", {})):
         if "helm.sh/hook" not in (each["metadata"].get("annotations") or {}):
             each["metadata"].setdefault("namespace", namespace)
             cluster.apply(each)

@@ -11,15 +11,16 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from atlas import installed
-from atlas.errors import InfrastructureError
+from atlas.errors import InfrastructureError, NotFound
 from atlas.k3s import profiles, release
-from atlas.k3s.cluster import Cluster
+from atlas.k3s.cluster import Cluster, Object
 from atlas.k3s.facts import K3S, OURS, UNIT_FILE
 from atlas.k3s.machine import Machine
 from atlas.k3s.objects import HELM_CHART, POLL_S
 from atlas.k3s.state import STATE_FILE, read_state, write
 
 GONE_S = 300.0
+ENDED = ("Succeeded", "Failed")
 K3S_DATA = "/var/lib/rancher/k3s"
 
 
@@ -109,11 +110,15 @@ def _release(cluster: Cluster, namespace: str, tell: Callable[[str], None]) -> N
     else:
         for path in PLAIN:
             base = f"{path[0]}/namespaces/{namespace}/{path[1]}"
-            for each in cluster.items(base, labelSelector="app.kubernetes.io/name=atlas"):
+            for each in _labelled(cluster, base):
                 tell(f"{path[1]}/{each['metadata']['name']}")
                 cluster.delete(f"{base}/{each['metadata']['name']}")
     deadline = time.monotonic() + GONE_S
     pods = f"/api/v1/namespaces/{namespace}/pods"
+    for each in _labelled(cluster, pods):
+        if each["status"].get("phase") in ENDED:  # of `helm test`: nobody's, and in nobody's way until now
+            tell(f"pods/{each['metadata']['name']}")
+            cluster.delete(f"{pods}/{each['metadata']['name']}")
     while left := cluster.items(pods, labelSelector="app.kubernetes.io/name=atlas"):
         if time.monotonic() > deadline:
             names = ", ".join(each["metadata"]["name"] for each in left)
@@ -121,6 +126,14 @@ def _release(cluster: Cluster, namespace: str, tell: Callable[[str], None]) -> N
                 f"not gone after {GONE_S:.0f} s: {names}; see: kubectl -n {namespace} describe pods"
             )
         time.sleep(POLL_S)
+
+
+def _labelled(cluster: Cluster, path: str) -> list[Object]:
+    """Return our objects of a kind; none where the cluster does not know it, or not any more."""
+    try:
+        return cluster.items(path, labelSelector="app.kubernetes.io/name=atlas")
+    except NotFound:
+        return []
 
 
 PLAIN = (
@@ -131,6 +144,8 @@ PLAIN = (
     ("/api/v1", "configmaps"),
     ("/api/v1", "serviceaccounts"),
     ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    ("/apis/policy/v1", "poddisruptionbudgets"),
+    ("/apis/policy/v1beta1", "poddisruptionbudgets"),  # before 1.21
 )
 
 

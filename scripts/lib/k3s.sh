@@ -5,7 +5,11 @@ source scripts/lib/venv.sh
 
 # k3s COMMAND ARGUMENTS...: in a venv that belongs to whoever called sudo, and has what v3_runner needs, too.
 k3s() {
-    ensure_venv benchmark,k8s
+    local extras=benchmark,k8s
+    case " $* " in
+        ' install'*' --kubeconfig'*) extras=benchmark,charts,k8s ;; # no K3s there to render the chart
+    esac
+    ensure_venv "$extras"
     if [ -n "${SUDO_UID:-}" ] && [ "$(id -u)" = 0 ]; then
         chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" .venv
     fi

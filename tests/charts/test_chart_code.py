@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import json
-import logging.config
+import os
 import re
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import version
@@ -13,10 +16,11 @@ from importlib.util import module_from_spec
 from pathlib import Path
 from typing import Any
 
+import helm_python
+import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 from fastapi import FastAPI
-from uvicorn.main import main as uvicorn_command
 
 from atlas.config import Settings, load
 from atlas.embedded.apps import APPS, WORKERS
@@ -31,13 +35,18 @@ from tests.charts.rendered_chart import (
     chart,
     cpu_values,
     environment,
+    merged,
+    objects,
     one,
     pods,
     render,
     values_sets,
 )
+from tests.support.stack_process import free_ports
 
-LLAMA_IMAGE = Path(__file__).parents[2] / "services" / "llama-server"
+REPO = Path(__file__).parents[2]
+LLAMA_IMAGE = REPO / "services" / "llama-server"
+START_S = 60
 
 
 def resolved(container: Object) -> dict[str, str]:
@@ -62,6 +71,17 @@ def port_of(container: Object) -> int:
     return int(port["containerPort"])
 
 
+def answer(url: str) -> int:
+    """Return the status of the first answer; 0: there is none in time."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        try:
+            return httpx.get(url, timeout=10).status_code
+        except httpx.TransportError:
+            time.sleep(0.1)
+    return 0
+
+
 def routes(app: FastAPI) -> set[str]:
     return set(app.openapi()["paths"])
 
@@ -72,16 +92,16 @@ def routes(app: FastAPI) -> set[str]:
 @pytest.mark.parametrize("name", APPS)
 def test_a_service_listens_on_its_port_of_the_settings(name: str) -> None:
     main = pods(render())[name].main
-    assert port_of(main) == Settings().service_port(name)
-    assert f"--port={port_of(main)}" in main["args"]
+    settings = load(environ=resolved(main))
+    assert port_of(main) == settings.service_port(name) == Settings().service_port(name)
+    assert main["args"] == ["--host=0.0.0.0"]  # the kubelet asks from outside the pod
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_a_service_is_the_app_that_its_module_has(name: str) -> None:
+def test_a_service_is_the_command_that_serves_its_app(name: str) -> None:
     main = pods(render())[name].main
-    assert main["command"][:3] == ["python", "-m", "uvicorn"]
-    module, _, attribute = main["command"][3].partition(":")
-    app = getattr(importlib.import_module(module), attribute)
+    assert main["command"] == ["python", "-m", "atlas.cli", "serve", name]
+    app = importlib.import_module(f"services.{name}.app").create(load(environ=resolved(main)))
     assert app.title == f"ATLAS {name}"
     probes = {main[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert probes == {"/healthz", "/readyz"} <= routes(app)
@@ -90,12 +110,30 @@ def test_a_service_is_the_app_that_its_module_has(name: str) -> None:
     assert main["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_uvicorn_has_the_options_that_services_are_started_with() -> None:
-    known = {
-        name for parameter in uvicorn_command.params for name in (*parameter.opts, *parameter.secondary_opts)
+def test_a_service_runs_as_the_chart_starts_it(tmp_path: Path, redis_url: str) -> None:
+    """The very command and variables of the planner's container, but for addresses of a cluster."""
+    main = pods(render({"logLevel": "debug"}))["planner"].main
+    first = free_ports()
+    addresses = {
+        "ATLAS_REDIS_URL": redis_url,
+        "ATLAS_LLAMA_URL": "http://127.0.0.1:9",
+        "ATLAS_PORT": str(first),
     }
-    for name in APPS:
-        assert {argument.partition("=")[0] for argument in pods(render())[name].main["args"]} <= known
+    port = Settings(port=first).service_port("planner")
+    variables = {**os.environ, "PYTHONPATH": str(REPO), **resolved(main), **addresses}
+    command = [sys.executable, *main["command"][1:], *main["args"]]
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        running = subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=out)
+    try:
+        path = main["startupProbe"]["httpGet"]["path"]
+        assert answer(f"http://127.0.0.2:{port}{path}") == 200, log.read_text()  # on every address
+        running.terminate()
+        assert running.wait(30) == 0
+        assert " D asyncio: " in log.read_text()
+    finally:
+        running.kill()
+        running.wait()
 
 
 @pytest.mark.parametrize(("where", "container"), list(containers()))
@@ -141,7 +179,8 @@ def test_settings_reach_every_service_and_the_model_server() -> None:
 
 def test_the_gateway_asks_everyone_for_a_key_but_answers_probes() -> None:
     main = pods(render())["gateway"].main
-    host = load(environ=resolved(main)).host
+    (argument,) = main["args"]
+    host = argument.removeprefix("--host=")  # which `atlas serve` makes the gateway's own HOST
     assert key_required(host, ("127.0.0.1", 8400))  # kubectl port-forward
     assert key_required(host, ("10.42.0.7", 8400))
     for kind in ("startup", "readiness", "liveness"):
@@ -150,25 +189,23 @@ def test_the_gateway_asks_everyone_for_a_key_but_answers_probes() -> None:
 
 def test_services_log_as_the_values_say() -> None:
     for level in ("debug", "warning"):
-        files = one(render({"logLevel": level}), "ConfigMap", "atlas-files")["data"]
-        configuration = json.loads(files["logging.json"])
-        assert configuration["root"]["level"] == level.upper()
-        assert logging.config.DictConfigurator(configuration).config["disable_existing_loggers"] is False
-        (handler,) = configuration["handlers"].values()
-        assert configuration["formatters"][handler["formatter"]]["format"].startswith("%(asctime)s")
-    mounted = {mount["mountPath"] for mount in pods(render())["planner"].main["volumeMounts"]}
-    assert "--log-config=/etc/atlas/logging.json" in pods(render())["planner"].main["args"]
-    assert "/etc/atlas" in mounted
+        found = pods(render({"logLevel": level}))
+        for name in APPS:
+            assert load(environ=resolved(found[name].main)).log_level == level
 
 
-def test_a_changed_file_restarts_its_pods_and_no_others() -> None:
-    def sums(values: Object) -> dict[str, Any]:
-        return {name: pod.annotations for name, pod in pods(render(values)).items() if pod.annotations}
+def test_a_changed_file_restarts_its_pods_and_no_others(tmp_path: Path) -> None:
+    def sums(values: Object, chart: Path = CHART) -> dict[str, Any]:
+        made = objects(helm_python.Chart.load(chart).render(values, name="atlas", namespace="atlas"))
+        return {name: pod.annotations for name, pod in pods(made).items() if pod.annotations}
 
-    before, after = sums({}), sums({"logLevel": "debug"})
-    assert {name for name in before if before[name] != after[name]} == set(APPS)
-    after = sums({"redis": {"maxMemory": "2gb"}})
+    before, after = sums({}), sums({"redis": {"maxMemory": "2gb"}})
     assert {name for name in before if before[name] != after[name]} == {"redis"}
+    changed = Path(shutil.copytree(CHART, tmp_path / "atlas"))
+    with (changed / "files" / "admit_key.py").open("a") as file:
+        file.write("# changed\n")
+    after = sums({}, changed)
+    assert {name for name in before if before[name] != after[name]} == {"gateway"}
 
 
 # ---------------------------------------------------------------- the executor
@@ -235,6 +272,19 @@ def test_the_download_is_a_command_of_atlas_into_the_models_directory() -> None:
     assert str(models_dir_of(settings)) in {mount["mountPath"] for mount in download["volumeMounts"]}
     assert download["command"][:3] == ["python", "-m", "atlas.cli"]
     assert CliRunner().invoke(app, [*download["command"][3:], "--help"]).exit_code == 0
+
+
+def test_a_draft_model_of_ones_own_is_fetched_too() -> None:
+    def fetched(draft: str) -> list[str]:
+        values = merged(EVERYTHING, {"settings": {"draftModel": draft}})
+        downloads = pods(render(values))["llama-server"].spec["initContainers"]
+        assert len({each["name"] for each in downloads}) == len(downloads)
+        return [load(environ=resolved(each)).model for each in downloads]
+
+    assert fetched("smollm2-135m") == ["qwen3-14b", "smollm2-135m"]
+    assert fetched("none") == fetched("") == ["qwen3-14b"]  # with what the catalogue has for it
+    with pytest.raises(helm_python.HelmError, match="names a file"):
+        fetched("/data/models/my.gguf")
 
 
 # ---------------------------------------------------------------- helm test, versions

@@ -71,6 +71,13 @@ class Api:
     def get(self, version: str, kind: str, name: str, namespace: str = "") -> Object:
         return self._ask("GET", self._path(version, kind, namespace, name))
 
+    def exists(self, version: str, kind: str, name: str, namespace: str = "") -> bool:
+        try:
+            self.get(version, kind, name, namespace)
+        except NotFound:
+            return False
+        return True
+
     def objects(self, version: str, kind: str, namespace: str, **selectors: str) -> list[Object]:
         """Return objects; `selectors` are labelSelector and fieldSelector."""
         items = self._ask("GET", self._path(version, kind, namespace), params=selectors)["items"]

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -15,10 +16,10 @@ from atlas.client import Gateway
 from atlas.contracts import Problem
 from atlas.errors import StartupError
 from atlas.k3s.chart import K3S_FILES
-from tests.charts.rendered_chart import CHART, merged, of_kind
+from tests.charts.rendered_chart import CHART, Object, merged, of_kind
 from tests.cluster.api import Api
 from tests.cluster.node import profiles
-from tests.cluster.release import ADDRESSES, NAMESPACE, RELEASE, Release, render, state
+from tests.cluster.release import ADDRESSES, NAMESPACE, RELEASE, Release, atlas, install_again, render, state
 from tests.cluster.scratch import Scratch
 
 TASK_S = 900
@@ -26,6 +27,7 @@ POD_S = 1200
 JOB_S = 1800
 POLL_S = 2.0
 EXECUTOR = f"http://{ADDRESSES['executor']}:8500"
+LLAMA = f"http://{ADDRESSES['llama-server']}:8080"
 GATEWAY = f"http://{ADDRESSES['gateway']}:8400"
 # What is killed while a task needs it, one after the other.
 KILLED = ("planner", "llama-server", "redis")
@@ -34,6 +36,21 @@ LEVEL, STRONGER_LEVEL = "pod", "namespaces"
 PROFILE = "atlas/executor.json"
 OPEN_PROFILE = K3S_FILES / "executor-seccomp.json"
 LEVEL_S = 300
+# What `atlas k3s verify` looks at, and what it says of that which is not on a machine without a GPU.
+VERIFIED = (
+    "nodes",
+    "gpu",
+    "pods",
+    "endpoints",
+    "generation",
+    "drafting",
+    "span embeddings",
+    "lens",
+    "sandbox",
+    "task",
+)
+NOT_HERE = {"gpu": "none is asked for", "drafting": "off, as it should be on a CPU"}
+ENDING = ("test", "benchmark")  # components whose pods are to end
 BENCHMARK = {
     "benchmark": {
         "enabled": True,
@@ -54,14 +71,28 @@ def level(release: Release, scratch: Scratch) -> None:
 
 def stronger_level(release: Release, scratch: Scratch) -> None:
     """With a seccomp profile of the node, named in the chart's values, the executor isolates better."""
+    with _opened(release, scratch):
+        pass
+
+
+@contextmanager
+def _opened(release: Release, scratch: Scratch) -> Iterator[None]:
+    """Have an executor with that profile for a while, and then one without again."""
     profile = profiles(scratch) / PROFILE
     profile.parent.mkdir(parents=True, exist_ok=True)
     profile.write_bytes(OPEN_PROFILE.read_bytes())
     opened, _ = render(merged(release.values, {"executor": {"seccompProfile": PROFILE}}))
-    for objects, level_then in ((opened, STRONGER_LEVEL), (release.kept, LEVEL)):
-        release.api.apply(of_kind(objects, "Deployment")[f"{RELEASE}-executor"], NAMESPACE)
-        _wait(release.api, LEVEL_S, _isolation, (level_then,))
-        scratch.say(f"executor replaced; sandbox level: {level_then}")
+    _replace_executor(release, scratch, opened, STRONGER_LEVEL)
+    try:
+        yield
+    finally:
+        _replace_executor(release, scratch, release.kept, LEVEL)
+
+
+def _replace_executor(release: Release, scratch: Scratch, objects: list[Object], level_then: str) -> None:
+    release.api.apply(of_kind(objects, "Deployment")[f"{RELEASE}-executor"], NAMESPACE)
+    _wait(release.api, LEVEL_S, _isolation, (level_then,))
+    scratch.say(f"executor replaced; sandbox level: {level_then}")
 
 
 def refused_without_key(release: Release, scratch: Scratch) -> None:
@@ -75,6 +106,72 @@ def one_task(release: Release, scratch: Scratch) -> None:
     """A task through the gateway ends with one program."""
     view = asyncio.run(_solve(release, "one-task", None))
     scratch.say(_told(view))
+
+
+def verify_install(release: Release, scratch: Scratch) -> None:
+    """Everything that `atlas k3s verify` looks at is as it should be, and is as it was afterwards."""
+    with _opened(release, scratch):  # without the profile it warns of the level
+        _settled(release)
+        before = _pods(release.api)
+        done = atlas(scratch, "verify", "--json")
+        found = json.loads(done.stdout or '{"checks": []}')["checks"]
+        for each in found:
+            scratch.say(f"verify: {each['name']}: {each['state']}: {each['detail']}")
+        _expect(done.returncode == 0, f"its exit code is {done.returncode}: {done.stderr}")
+        _expect(
+            {each["name"]: each["state"] for each in found} == dict.fromkeys(VERIFIED, "ok"), "not all ok"
+        )
+        told = {each["name"]: each["detail"] for each in found}
+        _expect(told["sandbox"].startswith(f"level {STRONGER_LEVEL}"), told["sandbox"])
+        _expect(all(told[name] == said for name, said in NOT_HERE.items()), str(NOT_HERE))
+        _expect(_pods(release.api) == before, "the pods are not those that they were")
+    left = asyncio.run(_unfinished(release))
+    _expect(not left, f"it leaves a task behind: {left}")
+    _broken(release, scratch)
+
+
+def _broken(release: Release, scratch: Scratch) -> None:
+    """Without a model server it says so, and what to look at."""
+    server = of_kind(release.kept, "Deployment")[f"{RELEASE}-llama-server"]
+    release.api.apply(merged(server, {"spec": {"replicas": 0}}), NAMESPACE)
+    try:
+        _wait(release.api, POD_S, lambda: str(len(release.api.pods(NAMESPACE, "llama-server"))), ("0",))
+        _wait(release.api, POD_S, lambda: str(_answers(f"{LLAMA}/health")), ("False",))
+        done = atlas(scratch, "verify", "--no-task", "--json")
+    finally:
+        release.api.apply(server, NAMESPACE)
+        _settled(release)
+    missing = {each["name"]: each for each in json.loads(done.stdout)["checks"] if each["state"] == "missing"}
+    _expect(done.returncode == 1, f"its exit code without a model server is {done.returncode}")
+    _expect({"endpoints", "generation"} <= set(missing), f"without a model server it misses {set(missing)}")
+    _expect(all(each["mend"] for each in missing.values()), "it does not say what to do")
+    scratch.say(f"verify, without a model server: exit code 1, missing: {', '.join(missing)}")
+
+
+def installed_again(release: Release, scratch: Scratch) -> None:
+    """The same `atlas k3s install` changes nothing; after `uninstall` it finds key and journal again."""
+    key, view = _api_key(release.api), asyncio.run(_solve(release, "kept", None))
+    _settled(release)
+    before = _pods(release.api)
+    install_again(release, scratch)
+    _expect(_pods(release.api) == before, "installing again has replaced pods")
+    scratch.say("installed again: the same pods")
+    done = atlas(scratch, "uninstall", "--yes")
+    _expect(done.returncode == 0, f"uninstall: {done.stdout}{done.stderr}")
+    left = [
+        f"{each['kind']} {name}"
+        for each in release.kept
+        if release.api.exists(each["apiVersion"], each["kind"], name := each["metadata"]["name"], NAMESPACE)
+    ]
+    scratch.say(f"uninstalled: {len(done.stdout.splitlines())} lines; kept: {', '.join(left)}")
+    _expect(
+        bool(left) and all(each.startswith("Secret ") for each in left), "uninstall leaves more than keys"
+    )
+    install_again(release, scratch)
+    _expect(_api_key(release.api) == key, "the key is another")
+    kept = asyncio.run(_view(release, view.id))
+    _expect(kept.program == view.program, "the task is another")
+    scratch.say("installed after uninstalling: the same key opens it, and the task of before is there")
 
 
 def helm_test(release: Release, scratch: Scratch) -> None:
@@ -134,10 +231,49 @@ ALL: dict[str, Callable[[Release, Scratch], None]] = {
     "stronger-level": stronger_level,
     "key": refused_without_key,
     "task": one_task,
+    "verify": verify_install,
     "helm-test": helm_test,
     "kills": kills,
     "benchmark": benchmark_job,
+    "again": installed_again,
 }
+
+
+def _settled(release: Release) -> None:
+    """Wait until each component has the pods it wants, all ready, and none on its way out."""
+
+    def how() -> str:
+        pods = release.api.pods(NAMESPACE)
+        wanted = sum(
+            each["spec"]["replicas"] for each in release.kept if each["kind"] in ("Deployment", "StatefulSet")
+        )
+        ready = [
+            pod
+            for pod in pods
+            if pod["metadata"]["labels"]["app.kubernetes.io/component"] in ENDING or _is_ready(pod)
+        ]
+        ended = sum(pod["metadata"]["labels"]["app.kubernetes.io/component"] in ENDING for pod in pods)
+        return "settled" if len(ready) == len(pods) == wanted + ended else "unsettled"
+
+    _wait(release.api, POD_S, how, ("settled",))
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def _pods(api: Api) -> dict[str, str]:
+    """Return every pod, by name, with what tells it from a later one of that name."""
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in api.pods(NAMESPACE)}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.RequestError:
+        return False
 
 
 def _isolation() -> str:
@@ -162,6 +298,17 @@ async def _solve(release: Release, key: str, killed: str | None) -> TaskView:
         view.status == "decided", f"the task {view.id} is {view.status}: {view.error}\n{state(release.api)}"
     )
     return view
+
+
+async def _unfinished(release: Release) -> list[str]:
+    """Return tasks that are still at work."""
+    async with Gateway(GATEWAY, api_key=_api_key(release.api)) as gateway:
+        return [queue.service for queue in (await gateway.status()).queues if queue.running or queue.waiting]
+
+
+async def _view(release: Release, task_id: str) -> TaskView:
+    async with Gateway(GATEWAY, api_key=_api_key(release.api)) as gateway:
+        return await gateway.get(task_id)
 
 
 async def _begun(gateway: Gateway) -> None:

@@ -106,6 +106,9 @@ class Images:
     def _one(self, name: str, image: Image, mounted: list[Volume]) -> None:
         containerfile = REPO / image.containerfile
         arguments = dict.fromkeys(image.base, BASE)
+        # So that no layer with another build of it is taken from podman's cache.
+        for source, _ in mounted:
+            arguments["FINISHED"] = Path(source).name
         paths = [containerfile, *(REPO / source for source in image.sources)]
         key = key_of(paths, json.dumps(arguments), *(source for source, _ in mounted))
 

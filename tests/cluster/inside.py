@@ -15,7 +15,7 @@ from tests.cluster import checks
 from tests.cluster.images import ALL, archive_of
 from tests.cluster.node import OWN, Node
 from tests.cluster.processes import Processes
-from tests.cluster.release import install, state, try_everything, values_of, wait_until_ready
+from tests.cluster.release import install, state, try_everything, values_of
 from tests.cluster.scratch import REPO, Scratch
 
 # A shell stays as the first process, since children of dead parents are its to wait for.
@@ -77,7 +77,6 @@ def _carry_out(scratch: Scratch, processes: Processes, options: argparse.Namespa
     api = Node(scratch, processes).start(archives)
     try_everything(api, scratch)
     release = install(api, scratch, values_of(options.models, options.model))
-    wait_until_ready(release, scratch)
     failed = []
     for name in options.checks:
         processes.must_live()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
+
+import yaml  # type: ignore[import-untyped]
 
 from atlas.errors import StartupError
 from tests.charts.rendered_chart import EVERYTHING, Object, cpu_values, merged, objects
 from tests.charts.rendered_chart import chart as atlas_chart
 from tests.cluster.api import Api
 from tests.cluster.binaries import VERSION
-from tests.cluster.scratch import Scratch
+from tests.cluster.scratch import REPO, Scratch
 
 NAMESPACE = "atlas"
 RELEASE = "atlas"
@@ -22,8 +28,6 @@ ADDRESSES = {
     "llama-server": "10.96.8.3",
     "redis": "10.96.8.4",
 }
-READY_S = 900.0
-POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -71,20 +75,63 @@ def render(values: Object) -> tuple[list[Object], list[Object]]:
 
 
 def install(api: Api, scratch: Scratch, values: Object) -> Release:
-    """Apply the chart's objects, with a volume for Redis.
+    """Have `atlas k3s install --kubeconfig` do it, with a volume for Redis; return when all is ready.
 
     Raises:
-        BadInput: the server refuses one.
+        StartupError: it fails; the message has what the cluster says.
     """
-    kept, tests = render(values)
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     data = scratch.directory("node", "redis-data")
     data.chmod(0o777)  # a volume that fsGroup does not reach: hostPath
     api.apply(volume(data))
-    for each in kept:
-        api.apply(each, NAMESPACE)
-    scratch.say(f"{len(kept)} objects of the chart accepted by the API server")
-    return Release(api, values, kept, tests)
+    release = Release(api, values, *render(values))
+    began = time.monotonic()
+    install_again(release, scratch)
+    scratch.say(
+        f"{len(release.kept)} objects of the chart accepted by the API server, and every pod is ready, "
+        f"{time.monotonic() - began:.0f} s after `atlas k3s install` began"
+    )
+    return release
+
+
+def install_again(release: Release, scratch: Scratch) -> None:
+    """Carry out `atlas k3s install`, as scripts/install.sh does.
+
+    Raises:
+        StartupError: as above.
+    """
+    file = scratch.path("node", "values.yaml")
+    file.write_text(yaml.safe_dump(release.values), encoding="utf-8")
+    kubeconfig = scratch.path("node", "admin.kubeconfig")
+    done = atlas(
+        scratch,
+        "install",
+        f"--kubeconfig={kubeconfig}",
+        f"--values={file}",
+        f"--namespace={NAMESPACE}",
+        "--yes",
+    )
+    if done.returncode != 0:
+        raise StartupError(f"install: {done.stdout}{done.stderr}\n{state(release.api)}")
+
+
+def atlas(scratch: Scratch, *words: str) -> CompletedProcess[str]:
+    """Run `atlas k3s` to its end, with a data directory of the node's; all it prints is in logs/atlas.txt."""
+    command = [sys.executable, "-m", "atlas.cli", "k3s", *words]
+    mine = {"ATLAS_DATA_DIR": str(scratch.directory("node", "atlas")), "PYTHONPATH": str(REPO)}
+    others = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
+    done = subprocess.run(
+        command,
+        cwd=scratch.directory("node"),  # where no atlas.conf is
+        env={**others, **mine},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    with scratch.path("logs", "atlas.txt").open("a", encoding="utf-8") as log:
+        log.write(f"$ atlas k3s {' '.join(words)}\n{done.stdout}{done.stderr}")
+    return done
 
 
 def try_everything(api: Api, scratch: Scratch) -> None:
@@ -101,30 +148,6 @@ def try_everything(api: Api, scratch: Scratch) -> None:
                 each["spec"].pop("clusterIP", None)
             api.apply(each, "default", try_only=True)
         scratch.say(f"{len(kept)} objects of the values {name} pass the API server's checks")
-
-
-def wait_until_ready(release: Release, scratch: Scratch) -> None:
-    """Wait until every Deployment and StatefulSet has all its pods ready.
-
-    Raises:
-        StartupError: some are not, in time; the message has what the cluster says of them.
-    """
-    began = time.monotonic()
-    owners = [each for each in release.kept if each["kind"] in ("Deployment", "StatefulSet")]
-    ready: set[str] = set()
-    while len(ready) < len(owners):
-        for each in owners:
-            name = each["metadata"]["name"]
-            if name in ready:
-                continue
-            now = release.api.get("apps/v1", each["kind"], name, NAMESPACE)
-            if now.get("status", {}).get("readyReplicas", 0) == now["spec"]["replicas"]:
-                ready.add(name)
-                scratch.say(f"{name}: ready after {time.monotonic() - began:.0f} s")
-        if time.monotonic() - began > READY_S:
-            missing = sorted({each["metadata"]["name"] for each in owners} - ready)
-            raise StartupError(f"not ready: {', '.join(missing)}\n{state(release.api)}")
-        time.sleep(POLL_S)
 
 
 def state(api: Api) -> str:

@@ -21,7 +21,7 @@ from atlas.k3s.cluster import Cluster, collection
 
 Object = dict[str, Any]
 LISTS = {"nodes", "pods", "services", "endpoints", "deployments", "statefulsets", "jobs", "configmaps"}
-LISTS |= {"serviceaccounts", "networkpolicies", "secrets"}
+LISTS |= {"serviceaccounts", "networkpolicies", "poddisruptionbudgets", "secrets"}
 HELM_CHART = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts/atlas"
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
@@ -39,6 +39,7 @@ class KubeApi:
     refusal: tuple[int, str] | None = None
     written: list[str] = field(default_factory=list)
     executed: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    authorizations: set[str | None] = field(default_factory=set)
     helm_charts: bool = True
     helm_works: bool = True
 
@@ -93,6 +94,16 @@ class KubeApi:
     @contextmanager
     def reached(self) -> Iterator[Cluster]:
         """Serve and give the client of it."""
+        with self.served() as url:
+            cluster = Cluster(client.Configuration(host=url))
+            try:
+                yield cluster
+            finally:
+                cluster.close()
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Serve and give the URL."""
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -100,6 +111,7 @@ class KubeApi:
 
             def respond(self) -> None:
                 url = urlsplit(self.path)
+                api.authorizations.add(self.headers["Authorization"])
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length) or b"{}")
                 if url.path.endswith("/exec"):
@@ -146,11 +158,9 @@ class KubeApi:
             server.daemon_threads = True
             thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
             thread.start()
-            cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}"))
             try:
-                yield cluster
+                yield f"http://127.0.0.1:{server.server_address[1]}"
             finally:
-                cluster.close()
                 server.shutdown()
                 thread.join()
 

@@ -2,6 +2,7 @@
 
 Run before every start of a gateway, so that the key works after Redis was emptied, and a new one as soon as
 the Secret holds it: older keys of this name are revoked. Keys of other names are left alone.
+A Redis that comes up late is waited for, half a minute at a time: then the pod starts this again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+
+from redis.exceptions import RedisError
 
 from atlas.api_keys import PREFIX, ApiKey, ApiKeys
 from atlas.redis_client import connect
@@ -40,7 +43,11 @@ def main(arguments: list[str]) -> int:
             f"it must be {PREFIX} and 43 or more random letters and digits\n"
         )
         return 1
-    admitted = asyncio.run(admit(os.environ["ATLAS_REDIS_URL"], key, name))
+    try:
+        admitted = asyncio.run(admit(os.environ["ATLAS_REDIS_URL"], key, name))
+    except (RedisError, OSError) as error:
+        sys.stderr.write(f"Redis does not take the key yet, which is tried again: {error or repr(error)}\n")
+        return 1
     sys.stderr.write(f"the gateway knows the key {name} (...{admitted.last4})\n")
     return 0
 

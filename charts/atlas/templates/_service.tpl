@@ -17,8 +17,10 @@ spec:
   template:
     metadata:
       labels: {{- include "atlas.labels" . | nindent 8 }}
+      {{- if eq $name "gateway" }}
       annotations:
         checksum/files: {{ include (print $.Template.BasePath "/files.yaml") $ | sha256sum }}
+      {{- end }}
     spec:
       {{- include "atlas.pod" . | nindent 6 }}
       {{- if eq $name "gateway" }}
@@ -28,14 +30,9 @@ spec:
       containers:
         - name: {{ $name }}
           {{- include "atlas.image" (list $ $.Values.image) | nindent 10 }}
-          # The app that `atlas serve` runs, listening where the kubelet can ask how it is.
-          command: [python, -m, uvicorn, "services.{{ $name }}.app:app"]
-          args:
-            - --host=0.0.0.0
-            - --port={{ $port }}
-            - --no-access-log
-            - --log-config=/etc/atlas/logging.json
-            - --timeout-graceful-shutdown=2
+          command: [python, -m, atlas.cli, serve, {{ $name }}]
+          # Where the kubelet can ask how it is; a gateway there asks for keys whoever comes.
+          args: [--host=0.0.0.0]
           env:
             {{- include "atlas.serviceEnv" . | nindent 12 }}
           ports:
@@ -44,11 +41,12 @@ spec:
           resources: {{ toJson $values.resources }}
           {{- include "atlas.containerSecurity" $ | nindent 10 }}
           volumeMounts:
-            - {name: files, mountPath: /etc/atlas, readOnly: true}
             - {name: tmp, mountPath: /tmp}
       volumes:
+        {{- if eq $name "gateway" }}
         - name: files
           configMap: {name: {{ include "atlas.name" (list $ "files") }}}
+        {{- end }}
         - name: tmp
           emptyDir: {sizeLimit: 128Mi}
 {{- end }}
@@ -59,11 +57,8 @@ spec:
 {{- $name := last . -}}
 {{- $peers := get (include "atlas.edges" $ | fromYaml) $name -}}
 {{- include "atlas.settingsEnv" $ }}
-{{- if eq $name "gateway" }}
-# So that it asks for keys whoever comes, `kubectl port-forward` too.
-- name: ATLAS_HOST
-  value: "0.0.0.0"
-{{- end }}
+- name: ATLAS_LOG_LEVEL
+  value: {{ $.Values.logLevel }}
 {{- if has "redis" $peers }}
 {{ include "atlas.redisEnv" $ }}
 {{- end }}

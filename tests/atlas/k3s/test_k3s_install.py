@@ -503,6 +503,9 @@ def test_a_cluster_without_k3s_gets_each_object_and_secrets_once(
     redis = api.objects["/api/v1/namespaces/atlas/secrets/atlas-redis"]["stringData"]
     assert redis["password"] in redis["url"]
     assert api.written[0] == "PATCH /api/v1/namespaces/atlas"
+    kinds = [path.split("/")[-2] for path in api.written]
+    first = min(kinds.index(kind) for kind in ("deployments", "statefulsets"))
+    assert set(kinds[first:]) == {"deployments", "statefulsets"}, "what pods need is there before them"
     assert not [path for path in api.objects if "/pods/" in path], "hooks are Helm's"
     before = json.dumps(secret)
     objects.apply(box).do()

@@ -14,10 +14,11 @@ from atlas.config import Settings
 from atlas.errors import InfrastructureError
 from atlas.installed import InstalledStack
 from atlas.k3s import objects, release, uninstall
-from atlas.k3s.cluster import Cluster
+from atlas.k3s.cluster import Cluster, plural
 from atlas.k3s.facts import UNIT_FILE
 from atlas.k3s.state import read_state, write
 from atlas.k3s.uninstall import Removal, says
+from tests.charts.rendered_chart import render, values_sets
 from tests.support.kube_api import KubeApi, deployment, pod
 from tests.support.recorded_machine import RecordedMachine, good_box
 
@@ -105,6 +106,41 @@ def test_a_cluster_without_the_controller_loses_what_is_labelled_as_ours(
     assert [path for path in api.objects if "deployments" in path] == [
         "/apis/apps/v1/namespaces/atlas/deployments/atlas-other"
     ]
+
+
+@pytest.mark.parametrize("version", ["policy/v1", "policy/v1beta1"])
+def test_a_cluster_of_any_age_loses_the_budgets_too(
+    machine: RecordedMachine, api: KubeApi, tmp_path: Path, version: str
+) -> None:
+    api.helm_charts = False
+    budget = deployment("gateway") | {"apiVersion": version, "kind": "PodDisruptionBudget"}
+    api.put(budget)
+    removed(machine, api, tmp_path, Removal())
+    assert list(api.objects) == [objects.HELM_CHART, SECRET]
+
+
+def test_nothing_is_left_in_a_cluster_but_what_is_kept() -> None:
+    """Every kind that the chart makes is deleted where no controller does it."""
+    kept = {"Secret", "PersistentVolumeClaim"}
+    hooks = {"Pod"}  # deleted with those that have ended
+    kinds = {each["kind"] for values in values_sets().values() for each in render(values)}
+    assert kinds - kept - hooks == {"Deployment", "StatefulSet", "Job", "Service", "ConfigMap"} | {
+        "ServiceAccount",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+    }
+    assert {plural(kind) for kind in kinds - kept - hooks} == {name for _, name in uninstall.PLAIN}
+
+
+def test_a_pod_that_has_ended_is_not_waited_for(
+    machine: RecordedMachine, api: KubeApi, tmp_path: Path
+) -> None:
+    ended = pod("test")
+    ended["status"]["phase"] = "Succeeded"
+    api.put(ended)
+    told = removed(machine, api, tmp_path, Removal())
+    assert list(api.objects) == [SECRET]
+    assert "pods/atlas-test-1" in told
 
 
 def test_another_cluster_loses_atlas_and_this_machine_nothing(

@@ -59,9 +59,9 @@ EVIDENCE: dict[str, object] = {
 }
 
 
-def tried(ending: dict[str, object]) -> tuple[Check, ScriptedGateway]:
-    """The finding of the task alone, and the gateway it was put to."""
-    gateway = ScriptedGateway({"": [ending], None: [ending]})  # type: ignore[dict-item]
+def tried(*endings: dict[str, object]) -> tuple[Check, ScriptedGateway]:
+    """The finding of the task alone, and the gateway it was put to; the last ending is for good."""
+    gateway = ScriptedGateway({"": [*endings], None: [*endings]})  # type: ignore[dict-item]
     with gateway.served() as url, KubeApi().reached() as cluster:
         stack = InstalledStack(gateway_url=url, api_key="atlas_k", kubeconfig="/k", namespace="atlas")
         (found,) = verify.task(verify.Place(cluster, stack, gpu=False))
@@ -76,16 +76,25 @@ def test_a_solved_task_passes_and_was_asked_for_with_the_key() -> None:
     assert {headers.get("authorization") for _, _, headers in gateway.requests} == {"Bearer atlas_k"}
 
 
+WRONG = ended("print(1)", evidence=EVIDENCE | {"public_passed": 2})
+
+
+def test_a_model_that_misses_it_at_first_has_more_tries() -> None:
+    found, gateway = tried(WRONG, ended("print(1)", evidence=EVIDENCE))
+    assert (found.state, len(gateway.tasks)) == ("ok", 2), found
+
+
 @pytest.mark.parametrize(
-    ("ending", "says"),
+    ("ending", "tries", "says"),
     [
-        (ended("print(1)", evidence=EVIDENCE | {"public_passed": 2}), "its program fails examples"),
-        (ended(None, error="no executor"), "ended as failed: no executor"),
+        (WRONG, verify.TASK_TRIES, "its program fails examples"),
+        (ended(None, error="no executor"), 1, "ended as failed: no executor"),
     ],
 )
-def test_a_task_that_is_not_solved_fails(ending: dict[str, object], says: str) -> None:
+def test_a_task_that_is_not_solved_fails(ending: dict[str, object], tries: int, says: str) -> None:
     found, gateway = tried(ending)
-    (task,) = gateway.tasks
+    *_, task = gateway.tasks
+    assert len(gateway.tasks) == tries
     assert (found.state, says in found.detail) == ("missing", True), found
     assert f"atlas journal {task}" in found.mend
 
