@@ -196,7 +196,11 @@ def find(proc: Path = Path("/proc/self"), name: str = "") -> Root | None:
 
 
 def sweep(*hierarchies: Path) -> None:
-    """Remove the groups of executors that have ended, with whatever still runs in them."""
+    """Remove the groups of executors that have ended, with whatever still runs in them.
+
+    Whether one in another pid namespace has ended cannot be seen from here: while it has processes, all its
+    groups are left alone.
+    """
     for left in [found for mount in hierarchies for found in mount.glob(f"**/{PREFIX}*")]:
         match = _NAME.fullmatch(left.name)
         # A process that got the number of a dead executor started at another time.
@@ -206,7 +210,10 @@ def sweep(*hierarchies: Path) -> None:
             with contextlib.suppress(OSError):
                 left.rmdir()
             continue
-        for group in (*left.glob("*/"), left):
+        groups = (*left.glob("*/"), left)
+        if any(_has_strangers(group) for group in groups):
+            continue
+        for group in groups:
             _kill(group)
             _remove(group)
 
@@ -287,12 +294,21 @@ def _kill(group: Path) -> None:
 
 
 def _pids(group: Path) -> list[int]:
-    """Processes in a group. One that our pid namespace does not show reads 0: not ours to touch."""
+    """Processes in a group that our pid namespace shows."""
+    return [pid for pid in _procs(group) if pid > 0]
+
+
+def _has_strangers(group: Path) -> bool:
+    """Whether a process is in a group that our pid namespace does not show: it reads 0, not ours to touch."""
+    return 0 in _procs(group)
+
+
+def _procs(group: Path) -> list[int]:
     try:
         text = (group / "cgroup.procs").read_text(encoding="ascii")
     except FileNotFoundError:
         return []
-    return [pid for pid in map(int, text.split()) if pid > 0]
+    return [int(pid) for pid in text.split()]
 
 
 def _remove(group: Path) -> None:

@@ -19,7 +19,17 @@ from atlas.k3s.chart import K3S_FILES
 from tests.charts.rendered_chart import CHART, Object, merged, of_kind
 from tests.cluster.api import Api
 from tests.cluster.node import profiles
-from tests.cluster.release import ADDRESSES, NAMESPACE, RELEASE, Release, atlas, install_again, render, state
+from tests.cluster.release import (
+    ADDRESSES,
+    NAMESPACE,
+    RELEASE,
+    Release,
+    atlas,
+    install_again,
+    python3,
+    render,
+    state,
+)
 from tests.cluster.scratch import Scratch
 
 TASK_S = 900
@@ -219,6 +229,17 @@ def benchmark_job(release: Release, scratch: Scratch) -> None:
     scratch.say(f"the benchmark's Job {how}: {shown or results[-1][:400]}")
 
 
+def runner_by_itself(release: Release, scratch: Scratch) -> None:
+    """`python3 benchmark/v3_runner.py`, by the system's Python, finds URL, key and data set by itself."""
+    done = python3(scratch, "benchmark/v3_runner.py", "--condition", "A", "--limit", "1", "--json")
+    results = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    _expect(done.returncode == 0 and bool(results), f"exit code {done.returncode}:\n{done.stderr}")
+    result = json.loads(results[-1])
+    _expect((result["n"], result["errors"]) == (1, 0), f"n and errors are not 1 and 0: {result}")
+    _expect(GATEWAY in done.stderr, f"it does not say that it went to {GATEWAY}:\n{done.stderr}")
+    scratch.say(f"python3 benchmark/v3_runner.py by itself: {result['dataset']}, n {result['n']}")
+
+
 def kills(release: Release, scratch: Scratch) -> None:
     """A pod that is deleted by force while a task needs it is replaced, and the task ends with a program."""
     for component in KILLED:
@@ -235,6 +256,7 @@ ALL: dict[str, Callable[[Release, Scratch], None]] = {
     "helm-test": helm_test,
     "kills": kills,
     "benchmark": benchmark_job,
+    "runner": runner_by_itself,
     "again": installed_again,
 }
 

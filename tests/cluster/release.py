@@ -20,6 +20,7 @@ from tests.cluster.binaries import VERSION
 from tests.cluster.scratch import REPO, Scratch
 
 NAMESPACE = "atlas"
+SYSTEM_PYTHON = "/usr/bin/python3"
 RELEASE = "atlas"
 # Where services are found: by addresses that are written down, since there is no DNS.
 ADDRESSES = {
@@ -117,8 +118,18 @@ def install_again(release: Release, scratch: Scratch) -> None:
 
 def atlas(scratch: Scratch, *words: str) -> CompletedProcess[str]:
     """Run `atlas k3s` to its end, with a data directory of the node's; all it prints is in logs/atlas.txt."""
-    command = [sys.executable, "-m", "atlas.cli", "k3s", *words]
-    mine = {"ATLAS_DATA_DIR": str(scratch.directory("node", "atlas")), "PYTHONPATH": str(REPO)}
+    command = (sys.executable, "-m", "atlas.cli", "k3s", *words)
+    return _carried_out(scratch, f"atlas k3s {' '.join(words)}", command, PYTHONPATH=str(REPO))
+
+
+def python3(scratch: Scratch, script: str, *words: str) -> CompletedProcess[str]:
+    """Run a script of the checkout by the system's own Python, in the same way."""
+    command = (SYSTEM_PYTHON, str(REPO / script), *words)
+    return _carried_out(scratch, f"python3 {script} {' '.join(words)}", command)
+
+
+def _carried_out(scratch: Scratch, said: str, command: tuple[str, ...], **env: str) -> CompletedProcess[str]:
+    mine = {"ATLAS_DATA_DIR": str(scratch.directory("node", "atlas")), **env}
     others = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
     done = subprocess.run(
         command,
@@ -130,7 +141,7 @@ def atlas(scratch: Scratch, *words: str) -> CompletedProcess[str]:
         check=False,
     )
     with scratch.path("logs", "atlas.txt").open("a", encoding="utf-8") as log:
-        log.write(f"$ atlas k3s {' '.join(words)}\n{done.stdout}{done.stderr}")
+        log.write(f"$ {said}\n{done.stdout}{done.stderr}")
     return done
 
 

@@ -186,6 +186,23 @@ def test_what_dead_executors_left_is_swept(tmp_path: Path) -> None:
     assert living.exists()
 
 
+@pytest.mark.usefixtures("rmdir_as_the_kernel_does")
+def test_groups_of_another_pid_namespace_are_left_alone_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its executor looks dead from here, and its slots' processes read 0; an idle slot of it has none."""
+    theirs = tmp_path / "atlas-sandbox-1234567-89.0"
+    for slot, procs in (("slot-0", "0\n0\n"), ("slot-1", "")):
+        (theirs / slot).mkdir(parents=True)
+        (theirs / slot / "cgroup.procs").write_text(procs)
+    (theirs / "cgroup.procs").write_text("")
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    cgroups.sweep(tmp_path)
+    assert sorted(path.name for path in theirs.iterdir()) == ["cgroup.procs", "slot-0", "slot-1"]
+    assert slept == []
+
+
 def test_a_process_that_cannot_be_seen_is_not_killed(tmp_path: Path) -> None:
     """Of another pid namespace: it reads 0, and kill(0) would be our own process group."""
     (tmp_path / "cgroup.procs").write_text("0\n0\n")
