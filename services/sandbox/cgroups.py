@@ -11,6 +11,7 @@ Not covered: CPU shares and I/O (a run's CPU time is limited by rlimits and watc
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -198,8 +199,8 @@ def find(proc: Path = Path("/proc/self"), name: str = "") -> Root | None:
 def sweep(*hierarchies: Path) -> None:
     """Remove the groups of executors that have ended, with whatever still runs in them.
 
-    Whether one in another pid namespace has ended cannot be seen from here: while it has processes, all its
-    groups are left alone.
+    Whether one in another pid namespace has ended cannot be seen from here. While it has processes, all its
+    groups are left alone: version 2 lists them as 0, version 1 not at all, but the group is busy.
     """
     for left in [found for mount in hierarchies for found in mount.glob(f"**/{PREFIX}*")]:
         match = _NAME.fullmatch(left.name)
@@ -214,7 +215,8 @@ def sweep(*hierarchies: Path) -> None:
         if any(_has_strangers(group) for group in groups):
             continue
         for group in groups:
-            _kill(group)
+            if not _kill(group) and _is_busy(group):
+                break
             _remove(group)
 
 
@@ -284,13 +286,27 @@ def _move_back(leaf: Path) -> None:
         log.info("the cgroup %s stays: %s", leaf, error)
 
 
-def _kill(group: Path) -> None:
-    deadline = time.monotonic() + _GONE_S
+def _kill(group: Path) -> bool:
+    """Kill who is in a group, and return whether anyone was."""
+    deadline, found = time.monotonic() + _GONE_S, False
     while (pids := _pids(group)) and time.monotonic() < deadline:
+        found = True
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
         time.sleep(0.002)
+    return found
+
+
+def _is_busy(group: Path) -> bool:
+    """Remove a group, if nobody is in it; return whether somebody is."""
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
 
 
 def _pids(group: Path) -> list[int]:
