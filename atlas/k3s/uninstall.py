@@ -18,6 +18,7 @@ from atlas.k3s.facts import K3S, OURS, UNIT_FILE
 from atlas.k3s.machine import Machine
 from atlas.k3s.objects import HELM_CHART, POLL_S
 from atlas.k3s.state import STATE_FILE, read_state, write
+from atlas.k3s.values import LENS_DIR
 
 GONE_S = 300.0
 ENDED = ("Succeeded", "Failed")
@@ -41,7 +42,7 @@ def says(removal: Removal, namespace: str, models_dir: Path, *, ours: bool) -> l
     lines = [f"remove ATLAS's pods, Services and settings from namespace {namespace}"]
     kept = f"the journal and the keys (namespace {namespace})"
     if removal.here:
-        kept += f", and the models in {models_dir}"
+        kept += f", the models in {models_dir}, and Lens weights in {LENS_DIR}"
     lines.append(f"{'remove' if removal.data else 'keep'} {kept}")
     if removal.k3s:
         gone = "remove K3s, with everything that runs on it"
@@ -91,8 +92,9 @@ def _from_machine(
     done = read_state(machine)
     left = {"k3s", "images", "model"}
     if removal.data:
-        tell(str(models_dir))
-        shutil.rmtree(machine.at(str(models_dir)), ignore_errors=True)
+        for directory in (str(models_dir), LENS_DIR):
+            tell(directory)
+            shutil.rmtree(machine.at(directory), ignore_errors=True)
         left -= {"model"}
     profiles.remove(machine)
     if whole:

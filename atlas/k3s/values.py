@@ -17,6 +17,7 @@ Values = dict[str, Any]
 NODE_PORT = 30840  # where the box itself, and its network, reach the gateway
 SECCOMP_PROFILE = "atlas/executor.json"  # under the kubelet's seccomp directory
 APPARMOR_PROFILE = "atlas-executor-pod"
+LENS_DIR = "/var/lib/atlas/lens"  # of the machine: Lens weights of one's own
 MODELS_IN_POD = "/data/models"
 # What a pod must know of the model. Keys of atlas.conf that are not here belong to one machine's stack
 # (addresses, ports, directories), which the chart decides, or to who asks (API_KEY, WATTS).
@@ -87,6 +88,7 @@ def of_box(models_dir: Path, *, seccomp: bool, apparmor: bool) -> Values:
     }
     return {
         "gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}},
+        "lens": {"weights": {"hostPath": LENS_DIR}},
         "llamaServer": {"models": {"source": "hostPath", "hostPath": str(models_dir)}},
         "executor": profiles,
     }

@@ -41,6 +41,7 @@ EVERYTHING: Object = {
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
     },
+    "lens": {"weights": {"hostPath": "/srv/lens"}},
     "executor": {
         "image": {"digest": DIGEST},
         "replicas": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import helm_python
 import pytest
 
 from benchmark.k8s.job import HARDENED, USER
@@ -75,7 +76,11 @@ def test_it_shares_nothing_with_its_node(pod: Pod) -> None:
     assert not any("hostPort" in port for container in pod.containers for port in container.get("ports", []))
     kinds = {kind for volume in pod.spec["volumes"] for kind in volume if kind != "name"}
     allowed = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
-    assert kinds <= allowed | ({"hostPath"} if pod.component == "llama-server" else set())
+    from_node = {"llama-server": "models", "lens": "weights", "gateway": "weights"}
+    for volume in pod.spec["volumes"]:
+        if "hostPath" in volume:
+            assert volume["name"] == from_node.get(pod.component)
+    assert kinds <= allowed | {"hostPath"}
 
 
 @each_pod
@@ -181,6 +186,31 @@ def test_the_old_model_server_is_gone_before_the_new_one_loads() -> None:
 def test_loading_may_take_as_long_as_the_values_say(seconds: int) -> None:
     probe = pods(render({"llamaServer": {"startupSeconds": seconds}}))["llama-server"].main["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == seconds
+
+
+def weights_of(values: Object) -> dict[str, Object]:
+    """What is mounted as Lens weights, by component."""
+    found = {}
+    for name, pod in pods(render({"lens": {"weights": values}})).items():
+        for volume in pod.spec["volumes"]:
+            if volume["name"] == "weights":
+                mounts = {mount["name"]: mount for mount in pod.main["volumeMounts"]}
+                assert mounts["weights"] == {"name": "weights", "mountPath": "/data/lens", "readOnly": True}
+                assert {"name": "ATLAS_DATA_DIR", "value": "/data"} in pod.main["env"]
+                found[name] = volume
+    return found
+
+
+def test_lens_weights_of_ones_own_come_to_who_scores_and_who_pins() -> None:
+    assert weights_of({}) == {}
+    volume = {"hostPath": {"path": "/srv/lens", "type": "DirectoryOrCreate"}}
+    for_both = {name: {"name": "weights", **volume} for name in ("gateway", "lens")}
+    assert weights_of({"hostPath": "/srv/lens"}) == for_both
+    claim = {"persistentVolumeClaim": {"claimName": "mine", "readOnly": True}}
+    for_both = {name: {"name": "weights", **claim} for name in ("gateway", "lens")}
+    assert weights_of({"existingClaim": "mine"}) == for_both
+    with pytest.raises(helm_python.HelmError, match="hostPath or existingClaim, not both"):
+        weights_of({"hostPath": "/srv/lens", "existingClaim": "mine"})
 
 
 def models_volume(values: Object) -> Object:

@@ -4,6 +4,8 @@
 {{- $name := last . -}}
 {{- $values := include "atlas.values" . | fromJson -}}
 {{- $port := get (include "atlas.ports" $ | fromYaml) $name | int -}}
+{{- $weights := "" -}}
+{{- if has $name (list "gateway" "lens") -}}{{- $weights = include "atlas.lensWeights" $ -}}{{- end -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -35,6 +37,9 @@ spec:
           args: [--host=0.0.0.0]
           env:
             {{- include "atlas.serviceEnv" . | nindent 12 }}
+            {{- if $weights }}
+            - {name: ATLAS_DATA_DIR, value: /data}
+            {{- end }}
           ports:
             - {name: http, protocol: TCP, containerPort: {{ $port }}}
           {{- include "atlas.probes" (dict "start" "/healthz" "ready" "/readyz" "live" "/healthz" "startupSeconds" 120) | nindent 10 }}
@@ -42,13 +47,33 @@ spec:
           {{- include "atlas.containerSecurity" $ | nindent 10 }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
+            {{- if $weights }}
+            - {name: weights, mountPath: /data/lens, readOnly: true}
+            {{- end }}
       volumes:
+        {{- if $weights }}
+        - name: weights
+          {{- $weights | nindent 10 }}
+        {{- end }}
         {{- if eq $name "gateway" }}
         - name: files
           configMap: {name: {{ include "atlas.name" (list $ "files") }}}
         {{- end }}
         - name: tmp
           emptyDir: {sizeLimit: 128Mi}
+{{- end }}
+
+{{/* Where Lens weights of one's own are: what the lens scores by, and the gateway pins in tasks. */}}
+{{- define "atlas.lensWeights" -}}
+{{- with .Values.lens.weights -}}
+{{- if and .hostPath .existingClaim -}}
+{{- fail "lens.weights: hostPath or existingClaim, not both" -}}
+{{- else if .hostPath -}}
+hostPath: {path: {{ .hostPath }}, type: DirectoryOrCreate}
+{{- else if .existingClaim -}}
+persistentVolumeClaim: {claimName: {{ .existingClaim }}, readOnly: true}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* What a service must know: the settings, and where those are whom it speaks to. */}}

@@ -18,6 +18,7 @@ from atlas.k3s.cluster import Cluster, plural
 from atlas.k3s.facts import UNIT_FILE
 from atlas.k3s.state import read_state, write
 from atlas.k3s.uninstall import Removal, says
+from atlas.k3s.values import LENS_DIR
 from tests.charts.rendered_chart import render, values_sets
 from tests.support.kube_api import KubeApi, deployment, pod
 from tests.support.recorded_machine import RecordedMachine, good_box
@@ -72,9 +73,14 @@ def test_data_and_k3s_stay_unless_told(machine: RecordedMachine, api: KubeApi, t
 
 
 def test_data_goes_when_told(machine: RecordedMachine, api: KubeApi, tmp_path: Path) -> None:
+    weights = f"{LENS_DIR}/mine.safetensors"
+    machine.put(weights, "made by the user")
+    removed(machine, api, tmp_path, Removal())
+    assert machine.exists(weights)
     removed(machine, api, tmp_path, Removal(data=True))
     assert "DELETE /api/v1/namespaces/atlas" in api.written
     assert not machine.exists(str(MODELS))
+    assert not machine.exists(weights)
     assert machine.exists("/usr/local/bin/k3s")
 
 
@@ -208,4 +214,4 @@ def test_pods_that_do_not_go_are_named(
 def test_what_would_go_is_said_and_nothing_goes() -> None:
     result = CliRunner().invoke(app, ["k3s", "uninstall", "--dry-run", "--models", "/nowhere"])
     assert result.exit_code == 0
-    assert "keep the journal and the keys (namespace atlas), and the models in /nowhere" in result.stdout
+    assert "the keys (namespace atlas), the models in /nowhere, and Lens weights in" in result.stdout
