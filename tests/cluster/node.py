@@ -168,6 +168,13 @@ class Node:
             ],
         )
 
+    def _import(self, archive: Path) -> None:
+        try:
+            self._ctr("images", "import", str(archive))
+        except StartupError:
+            # containerd may just then be collecting layers that the image of before shares with this one.
+            self._ctr("images", "import", str(archive))
+
     def _worker(self, archives: Mapping[str, Path]) -> None:
         path, start = self._path, self._processes.start
         socket = path("containerd.sock")
@@ -177,7 +184,7 @@ class Node:
             self._scratch.once(
                 f"import {name}",
                 f"{about.st_size} {about.st_mtime_ns}",
-                partial(self._ctr, "images", "import", str(archive)),
+                partial(self._import, archive),
             )
         start(
             "kubelet",

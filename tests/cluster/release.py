@@ -53,6 +53,7 @@ def values_of(models: Path, model: str) -> Object:
             "hostAliases": aliases,
             "settings": {"model": model},
             "gateway": {"service": {"clusterIP": ADDRESSES["gateway"]}},
+            "lens": {"weights": {"hostPath": str(models.parent / "lens")}},
             "executor": {"service": {"clusterIP": ADDRESSES["executor"]}},
             "llamaServer": {
                 "service": {"clusterIP": ADDRESSES["llama-server"]},
