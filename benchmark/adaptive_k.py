@@ -20,7 +20,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import comb
 from pathlib import Path
 from typing import Literal
 
@@ -32,17 +31,17 @@ from rich.table import Table
 from atlas.cancellation import run_interruptible
 from atlas.contracts import Contract
 from atlas.errors import BadInput
-from atlas.events import TaskSubmitted
 from atlas.lens.card import Estimate
 from atlas.lens.energy import EnergyModel
 from atlas.lens.prompt_probe import speaks_of
 from atlas.lens.vectors import drawings
 from benchmark.command import COMPLETE, carry_out
 from benchmark.lens_training.ranking import auc_over_tasks
-from benchmark.selection.energies import model_sha256, weights_of
+from benchmark.selection.energies import models_of, weights_of
 from benchmark.selection.lens import Lens, ask_each
 from benchmark.selection.pools import PooledTask, load_pools
 from benchmark.selection.spans import Spans
+from benchmark.statistics import pass_at_k
 
 COSTS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001)
 RESAMPLES = 2000
@@ -140,14 +139,17 @@ def told_by(tasks: Sequence[PooledTask], weights: Sequence[EnergyModel]) -> list
         InfrastructureError: a pool's samples cannot be read.
     """
     probes = {model.identity.model_sha256: model.probe for model in weights if model.probe is not None}
+    sha256 = models_of(tasks)
     found = []
     with Spans() as spans:
         for task in tasks:
-            probe = probes.get(model_sha256(task.pool, task.model) or "")
+            probe = probes.get(sha256[task.pool, task.model] or "")
+            if probe is None:
+                continue
             made = drawings(entry.event for entry in task.entries)
             plain = (made.get(c.id) for c in task.candidates if speaks_of(c))
             span = next((s for drawing in plain if (s := spans.of(task, drawing)) is not None), None)
-            if probe is None or span is None or span.n_embd != len(probe.mean):
+            if span is None or span.n_embd != len(probe.mean):
                 continue
             found.append(Told(task, 1 - float(probe.failing(span.vector("prompt_last")[None])[0])))
     return found
@@ -181,11 +183,11 @@ def measured(told: Sequence[Told], right: Sequence[Sequence[float]], ks: tuple[i
         group=_numbered([task.key for task in tasks]),
         kind=_numbered(kinds),
         first=np.asarray([task.right[task.candidates[0].id] for task in tasks]),
-        chars=np.asarray([_chars(task) for task in tasks]),
+        chars=np.asarray([task.prompt_chars for task in tasks], float),
         tokens=np.outer(spent, ks),
         right={
             "chosen": np.asarray(right, float),
-            "any": np.asarray([[1 - comb(n - c, k) / comb(n, k) for k in ks] for n, c in counts]),
+            "any": np.asarray([[pass_at_k(n, c, k) for k in ks] for n, c in counts]),
         },
     )
 
@@ -361,11 +363,6 @@ def _table(result: Result, by: By) -> Table:
 def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.asarray([numbers[name] for name in names])
-
-
-def _chars(task: PooledTask) -> float:
-    submitted = task.entries[0].event
-    return float(len(submitted.problem.statement)) if isinstance(submitted, TaskSubmitted) else 0.0
 
 
 if __name__ == "__main__":

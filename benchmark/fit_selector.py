@@ -26,6 +26,7 @@ from atlas.selector import WEIGHTS_FILE, Provenance, SelectorWeights
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
 from benchmark.lens_training.cross_scoring import cross_scored
+from benchmark.results import digests
 from benchmark.selection.fit import fit, rows
 from benchmark.selection.lens import Lens, ask_each
 from benchmark.selection.pools import PooledTask, load_pools
@@ -72,7 +73,7 @@ def fitted(options: argparse.Namespace) -> Fit:
     every = [*tasks, *(each for kind in options.lens for each in cross_scored(tasks, kind))]
     answers = run_interruptible(asked(every))
     ids = "\n".join(sorted({task.task for task in tasks}))
-    data = digests(options.pools)
+    data = digests(options.pools, grades=True)
     provenance = Provenance(
         note="labels: the official grader's verdicts on all tests of each task",
         command=shlex.join(["python", "-m", "benchmark.fit_selector", *sys.argv[1:]]),
@@ -89,20 +90,6 @@ def fitted(options: argparse.Namespace) -> Fit:
     text = json.dumps(weights.model_dump(mode="json"), indent=1) + "\n"
     write_atomic(options.out, text)
     return Fit(out=str(options.out), weights=weights)
-
-
-def digests(pools: Sequence[Path]) -> dict[str, str]:
-    """Return the digest of each pool by its name; by its path where another has the same name."""
-    names = [path.name for path in pools]
-    return {path.name if names.count(path.name) == 1 else str(path): digest(path) for path in pools}
-
-
-def digest(pool: Path) -> str:
-    """Return the hash of all that the pool's journals and grades say."""
-    found = hashlib.sha256()
-    for path in [*sorted((pool / "journals").rglob("*.jsonl")), pool / "grades.jsonl"]:
-        found.update(path.name.encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -31,7 +31,7 @@ from atlas.spending import ARMS, ArmName, Try, tries
 from atlas.state import TaskState, apply
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
-from benchmark.results import load_journal, load_runs
+from benchmark.results import digests, load_journal, load_runs
 from benchmark.statistics.beta_binomial import Drawn, fit_beta, log_likelihood
 from benchmark.statistics.resampling import bootstrap_mean
 from benchmark.stored import write_atomic
@@ -95,9 +95,8 @@ def fitted(options: argparse.Namespace) -> Fit:
     done: list[list[Made]] = []
     names: set[str] = set()
     models: set[str] = set()
-    data: dict[str, str] = {}
-    for run in load_runs(options.runs):
-        digest = hashlib.sha256()
+    runs = load_runs(options.runs)
+    for run in runs:
         for result in run.graded:
             entries = load_journal(result)
             submitted = entries[0].event if entries else None
@@ -108,9 +107,8 @@ def fitted(options: argparse.Namespace) -> Fit:
             done.append(in_order(entries))
             names.add(result.task)
             models.add(submitted.pins.model)
-            digest.update("".join(entry.model_dump_json() for entry in entries).encode())
-        data[run.directory.name] = digest.hexdigest()
     refuse(names, options.not_in, "runs")
+    data = digests([run.directory for run in runs], grades=False)
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     shared, arms = fit(done)
     fit_ = Fit(

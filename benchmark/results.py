@@ -196,6 +196,26 @@ def run_directories(path: Path) -> list[Path]:
     )
 
 
+def digests(runs: Sequence[Path], *, grades: bool) -> dict[str, str]:
+    """Return the hash of all that each run's journals say, and its grades if they count.
+
+    By the name of the directory; by its path where another has the same name.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    names = [run.name for run in runs]
+    return {run.name if names.count(run.name) == 1 else str(run): _digest(run, grades) for run in runs}
+
+
+def _digest(run: Path, grades: bool) -> str:
+    found = hashlib.sha256()
+    paths = sorted((run / "journals").rglob("*.jsonl"))
+    for path in [*paths, run / "grades.jsonl"] if grades else paths:
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
 def load_run(directory: Path) -> RunResults:
     """Read one run directory.
 

@@ -15,14 +15,13 @@ import numpy.typing as npt
 
 from atlas.contracts import Candidate
 from atlas.errors import BadInput
-from atlas.events import TaskSubmitted
 from atlas.lens.energy import WeightsIdentity
 from atlas.lens.feature_set import FeatureSet
 from atlas.lens.surface import surface_of
 from atlas.lens.vectors import Drawing, drawings, feature_set_of, vector_of
 from atlas.span_embedding import SpanEmbedding
 from atlas.state import TaskState, fold
-from benchmark.selection.energies import model_sha256
+from benchmark.selection.energies import models_of
 from benchmark.selection.pools import PooledTask
 from benchmark.selection.spans import Spans
 
@@ -94,8 +93,7 @@ def identity_of(tasks: Sequence[PooledTask], features: FeatureSet) -> WeightsIde
         BadInput: the pools are of several models, or nothing tells the sha256 of its file.
         InfrastructureError: what a pool is of cannot be read.
     """
-    pools = sorted({(task.pool, task.model) for task in tasks})
-    known = {(name, model_sha256(pool, name)) for pool, name in pools}
+    known = {(name, sha256) for (_, name), sha256 in models_of(tasks).items()}
     if len(known) != 1:
         raise BadInput(f"weights are for one model; these pools are of {sorted(name for name, _ in known)}")
     ((model, sha256),) = known
@@ -131,11 +129,9 @@ def _read_task(
             found.sets.add(feature_set_of(span, parts))
             found.x["drawn"].append(vector_of(span, parts).values)
             if number not in found.prompts:
-                submitted = task.entries[0].event
-                chars = len(submitted.problem.statement) if isinstance(submitted, TaskSubmitted) else 0
                 right = [task.right[each.id] for each in task.candidates]
                 found.prompts[number] = Prompt(
-                    span.vector("prompt_last"), float(chars), right[0], sum(right) / len(right)
+                    span.vector("prompt_last"), float(task.prompt_chars), right[0], sum(right) / len(right)
                 )
         else:
             for stage in ("drawn", "judged"):

@@ -21,7 +21,6 @@ from atlas.lens.energy import WeightsIdentity, name_of, to_bytes
 from atlas.lens.table import SUFFIX
 from atlas.lens.vectors import SPAN_PARTS
 from benchmark.datasets.id_lists import refuse
-from benchmark.fit_selector import digests
 from benchmark.lens_training.card_text import markdown
 from benchmark.lens_training.curve import learning_curve, plot
 from benchmark.lens_training.data import (
@@ -46,6 +45,7 @@ from benchmark.lens_training.evaluation import (
     rivals_of,
 )
 from benchmark.lens_training.network import import_torch, train_for
+from benchmark.results import digests
 from benchmark.selection.pools import load_pools
 from benchmark.stored import write_atomic
 
@@ -104,7 +104,7 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
         bytes=len(content),
         command=_command(),
         date=datetime.now(timezone.utc).date().isoformat(),
-        data=digests((*asked.pools, *asked.report)),
+        data=digests((*asked.pools, *asked.report), grades=True),
         train_tasks=len(rows.tasks),
         train_mixed=len(rows.mixed),
         train_candidates=len(rows.right),

@@ -49,6 +49,15 @@ def model_sha256(pool: Path, model: str) -> str | None:
     return (recording.model_sha256 if recording else "") or pinned
 
 
+def models_of(tasks: Sequence[PooledTask]) -> dict[tuple[Path, str], str | None]:
+    """Return `model_sha256` by pool and model of the tasks; each pool is looked at once.
+
+    Raises:
+        InfrastructureError: as there.
+    """
+    return {each: model_sha256(*each) for each in sorted({(task.pool, task.model) for task in tasks})}
+
+
 def with_energies(task: PooledTask, energies: Mapping[str, float], weights: str) -> PooledTask:
     """Return the task as if its candidates had been scored with these energies, by candidate."""
 
@@ -76,7 +85,7 @@ def scored(tasks: Sequence[PooledTask], weights: Sequence[EnergyModel]) -> list[
         BadInput: a vector is of another feature set than the weights.
         InfrastructureError: a pool's samples cannot be read.
     """
-    sha256 = {(t.pool, t.model): model_sha256(t.pool, t.model) for t in tasks}
+    sha256 = models_of(tasks)
     with Spans() as spans:
         found: list[PooledTask | None] = []
         for task in tasks:

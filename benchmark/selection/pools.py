@@ -40,6 +40,12 @@ class PooledTask:
         return self.task
 
     @property
+    def prompt_chars(self) -> int:
+        """Characters of the problem's statement."""
+        submitted = self.entries[0].event
+        return len(submitted.problem.statement) if isinstance(submitted, TaskSubmitted) else 0
+
+    @property
     def mixed(self) -> bool:
         """Whether there is something to choose: right candidates and wrong ones."""
         return len(set(self.right.values())) > 1

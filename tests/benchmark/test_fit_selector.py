@@ -13,7 +13,8 @@ from pool_dirs import Draw, write_pool
 from atlas.errors import BadInput
 from atlas.selector import FEATURES, Provenance, load
 from benchmark.datasets.id_lists import refuse
-from benchmark.fit_selector import digests, main
+from benchmark.fit_selector import main
+from benchmark.results import digests
 from benchmark.selection.fit import FOLDS, Rows, chosen, fit, out_of_fold
 from benchmark.selection.pools import load_pools
 
@@ -76,8 +77,8 @@ def test_pools_of_one_name_are_told_apart(tmp_path: Path) -> None:
     one = write_pool(tmp_path / "a" / "train", {"t1": [Draw("a")]})
     two = write_pool(tmp_path / "b" / "train", {"t2": [Draw("b")]})
     other = write_pool(tmp_path / "more", {"t3": [Draw("b")]})
-    assert set(digests([one, two, other])) == {str(one), str(two), "more"}
-    assert len(set(digests([one, two, other]).values())) == 3
+    assert set(digests([one, two, other], grades=True)) == {str(one), str(two), "more"}
+    assert len(set(digests([one, two, other], grades=True).values())) == 3
 
 
 @pytest.mark.integration
