@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from benchmark.command import whole
 from benchmark.datasets import catalogue
 from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.source import Item, Opened, Source
-from benchmark.tasks import Task
+from benchmark.tasks import HiddenTests, Task
 
 NAMED_AT_MOST = 5
 
@@ -45,6 +45,8 @@ class Selection(Contract):
         limit: at most this many tasks; without `choose_seed` the first ones.
         choose_seed: choose the `limit` tasks at random instead. The choice depends only on seed and ids, and
             a larger limit keeps the tasks of a smaller one.
+        without_examples: the solving stack is given no public examples; they are graded by as hidden tests.
+            The statement keeps what it says of them.
     """
 
     dataset: tuple[str, ...] = ("bundled",)
@@ -55,6 +57,7 @@ class Selection(Contract):
     until: date | None = None
     limit: int | None = Field(default=None, ge=1)
     choose_seed: int | None = Field(default=None, ge=0)
+    without_examples: bool = False
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -84,6 +87,7 @@ class Selection(Contract):
             parts.append(f"{self.since or ''}..{self.until or ''}")
         if self.limit is not None:
             parts.append(f"first {self.limit}" if self.choose_seed is None else f"{self.limit} at random")
+        parts += ["without examples"] if self.without_examples else []
         return ", ".join(parts)
 
 
@@ -132,12 +136,19 @@ def load(selection: Selection, data_dir: Path = Path("data")) -> Loaded:
     if not chosen:
         raise BadInput(f"{selection.label}: no task is left to measure")
     tasks = [task for part in opened for task in part.decode(chosen & {item.id for item in part.items})]
+    if selection.without_examples:
+        tasks = [_without_examples(task) for task in tasks]
     return Loaded(selection, tuple(tasks), tuple(s for part in opened for s in part.sources), excluded)
 
 
 def short_name(dataset: str) -> str:
     """A data set's name as reports show it: a path without its folders, and without a loader's name."""
     return dataset if dataset in catalogue.NAMES else Path(dataset.split("=", 1)[-1]).name
+
+
+def _without_examples(task: Task) -> Task:
+    problem = task.problem.model_copy(update={"examples": ()})
+    return replace(task, problem=problem, hidden=HiddenTests(task.grading_tests))
 
 
 def _owners(selection: Selection, opened: Sequence[Opened]) -> dict[str, str]:
@@ -188,6 +199,8 @@ def add_options(parser: argparse.ArgumentParser, *, dataset: str = "bundled") ->
     add("--until", type=_day, metavar="YYYY-MM-DD", help="only tasks up to this day")
     add("--limit", type=whole(1), metavar="N", help="the first N tasks only [all]")
     add("--choose-seed", type=whole(0), metavar="S", help="choose the N tasks of --limit at random by S")
+    told = "show no public examples, grade by them as well"
+    add("--without-examples", action="store_true", help=told)
     parser.set_defaults(dataset_default=dataset)
 
 

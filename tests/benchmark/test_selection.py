@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atlas.contracts import Example
 from atlas.errors import BadInput
 from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.selection import Selection, add_options, from_mapping, from_options, load
@@ -91,6 +92,17 @@ def test_a_task_in_two_data_sets_is_refused(two: list[str], tmp_path: Path) -> N
 def test_nothing_left_is_refused(two: list[str], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a\.jsonl, 2030-01-01\.\.: no task is left"):
         load(from_mapping({"dataset": two[0], "since": "2030-01-01"}), tmp_path)
+
+
+def test_without_examples_they_are_hidden_tests_and_the_problem_shows_none(tmp_path: Path) -> None:
+    shown = {"input": "4\n", "output": "8\n", "testtype": "stdin"}
+    data = str(write(tmp_path / "a.jsonl", row("a") | {"public_tests": [shown]}))
+    asked = Selection(dataset=(data,), without_examples=True)
+    (usual,), (bare,) = load(Selection(dataset=(data,)), tmp_path).tasks, load(asked, tmp_path).tasks
+    assert usual.problem.examples == (Example(input="4\n", output="8\n"),)
+    assert bare.problem == usual.problem.model_copy(update={"examples": ()})
+    assert bare.grading_tests == usual.grading_tests
+    assert asked.label == "a.jsonl, without examples"
 
 
 # ---------------------------------------------------------------- lists of ids
