@@ -74,7 +74,8 @@ class Problem(Contract):
     What is handed back is a program: one that reads standard input (`stdin`), defines the function or the
     method of `class Solution` that `entry_point` names (`function`), or defines what every one of `steps`
     asks for, in their order (`steps`). For a multiple-choice question (`choice`) it is the letter of one of
-    the `choices`, A for the first. Only `stdin` and `function` problems have public examples.
+    the `choices`, A for the first. Only `stdin` and `function` problems have public examples;
+    `examples_in_statement`: the statement shows them all, and they are not put before the model again.
     """
 
     title: str = Field(default="", max_length=500)
@@ -83,6 +84,7 @@ class Problem(Contract):
     starter_code: str = Field(default="", max_length=16_000)
     entry_point: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     examples: tuple[Example, ...] = Field(default=(), max_length=50)
+    examples_in_statement: bool = False
     choices: tuple[Annotated[str, Field(min_length=1, max_length=8_000)], ...] = Field(
         default=(), max_length=len(LETTERS)
     )

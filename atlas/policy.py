@@ -114,6 +114,7 @@ class Policy(BaseModel):
     `probe`: the first candidate is the baseline's, at temperature 0 and without thinking, and plans are made
     only if it does not end the task. `plans` of the `k` candidates follow a plan of their own (PlanSearch),
     the next `perturbations` each another way to put the problem (DivSampling); the rest are plain samples.
+    `statement_examples`: of a function's problem that lists no examples, take those that its statement shows.
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
     (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes;
     `refinements`: then programs written from an analysis of the nearest failures, at most, for
@@ -147,6 +148,7 @@ class Policy(BaseModel):
     plans: int = Field(default=0, ge=0, le=16)
     perturbations: int = Field(default=0, ge=0, le=len(PERTURBATIONS), description="perturbed samples")
     execute: bool = Field(default=True, description="run candidates on the public examples")
+    statement_examples: bool = Field(default=True, description="read them where none are listed")
     stop_after_passing: int = Field(default=1, ge=0)
     repairs: int = Field(default=0, ge=0, le=16, description="repair proposals at most")
     refinements: int = Field(default=0, ge=0, le=16, description="refined programs at most")

@@ -126,11 +126,13 @@ async def record(
 
 def deep(options: argparse.Namespace) -> Variant:
     """Return the condition that is recorded: k plain samples, all executed, the survivors compared."""
-    changes: dict[str, int] = dict.fromkeys(("plans", "repairs", "refinements", "stop_after_passing"), 0)
+    changes: dict[str, object] = dict.fromkeys(("plans", "repairs", "refinements", "stop_after_passing"), 0)
     changes |= {"k": options.k, "token_budget": 0}
     if options.inputs:
         further = {"distinguish": options.distinguish, "readings": options.readings}
         changes |= {"inputs": options.inputs, **further}
+    if options.without_examples:
+        changes["statement_examples"] = False
     drawn = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     changes |= {name: value for name, value in drawn.items() if value is not None}
     return Variant(name=f"deep-{options.k}", policy="no-plan", changes=changes)

@@ -35,7 +35,7 @@ from benchmark.tasks import Task
 Outcome = Literal["passed", "failed", "error"]
 Cause = Literal["gateway", "task", "grader"]
 # Fields a Problem was given after the first runs: left out of the hash where empty, so that theirs stand.
-LATER_FIELDS = ("choices", "steps")
+LATER_FIELDS = ("choices", "steps", "examples_in_statement")
 FILE_NAME_CHARS = 150  # of 255, because `.json.tmp` and others are added
 Stored = TypeVar("Stored", bound=Contract)
 

@@ -43,6 +43,8 @@ def _call(problem: Problem, example: Example) -> str:
 
 def _told(example: Example, problem: Problem) -> bool:
     """Whether the statement already shows the example: as a call, or each of its lines as a line."""
+    if problem.examples_in_statement:
+        return True
     if problem.kind == "function" and _call(problem, example) in problem.statement:
         return True
     lines = {line.strip() for line in problem.statement.splitlines()}

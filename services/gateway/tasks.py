@@ -7,12 +7,14 @@ import uuid
 
 from atlas.api import SubmitRequest, TaskList, TaskView, view
 from atlas.config import Settings
+from atlas.contracts import Problem
 from atlas.errors import Conflict, NotFound
 from atlas.events import TaskCancelled, TaskSubmitted
 from atlas.journal import Journal
 from atlas.llama import ModelServer
 from atlas.pins import current_pins
 from atlas.policy import Policy, named
+from atlas.statement_examples import statement_examples
 
 
 class Tasks:
@@ -99,11 +101,17 @@ def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:
     own = {"seed": body.seed, "abstain_below": body.abstain_below}
     policy = policy.model_copy(update={name: value for name, value in own.items() if value is not None})
     return {
-        "problem": body.problem,
+        "problem": _with_examples(body.problem) if policy.statement_examples else body.problem,
         "policy": policy,
         "priority": body.priority,
         "deadline_s": body.deadline_s or deadline_s,
     }
+
+
+def _with_examples(problem: Problem) -> Problem:
+    """Return the problem with the public examples that its statement shows, where it lists none."""
+    shown = () if problem.examples else statement_examples(problem)
+    return problem.model_copy(update={"examples": shown, "examples_in_statement": True}) if shown else problem
 
 
 def _same(known: TaskSubmitted, body: SubmitRequest, deadline_s: float) -> None:

@@ -79,6 +79,13 @@ def test_examples_are_printed_once() -> None:
         assert "# Examples" not in text
 
 
+def test_examples_that_the_statement_shows_are_not_put_again() -> None:
+    given = FUNCTION.model_copy(update={"examples": (Example(input="20", output="40"),)})
+    bare, shown = given.model_copy(update={"examples": ()}), {"examples_in_statement": True}
+    assert drawn_from(given.model_copy(update=shown)) == drawn_from(bare)
+    assert drawn_from(given) != drawn_from(bare)
+
+
 @pytest.mark.parametrize("text", ["1", "", "5\n"])
 def test_a_short_example_is_not_taken_for_told(text: str) -> None:
     problem = Problem(statement="Given 1 <= n <= 10^5.", examples=(Example(input=text, output="8642"),))

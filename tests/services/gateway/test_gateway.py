@@ -13,6 +13,7 @@ import redis
 from httpx_sse import aconnect_sse
 
 from atlas.config import Settings
+from atlas.contracts import Example
 from atlas.events import DeadlineReached
 from atlas.journal import Journal
 from atlas.policy import POLICIES
@@ -56,6 +57,28 @@ async def test_a_key_makes_submitting_twice_one_task(gateway: httpx.AsyncClient,
     other = await gateway.post("/v1/tasks", json={**BODY, "policy": "full", "seed": 1}, headers=headers)
     is_problem(other, 409, "Idempotency-Key", "policy")
     assert (await gateway.post("/v1/tasks", json=BODY, headers={"Idempotency-Key": "b"})).status_code == 202
+
+
+async def test_examples_that_only_the_statement_shows_are_run(
+    gateway: httpx.AsyncClient, journal: Journal
+) -> None:
+    problem = {"statement": "f(2) returns 4", "kind": "function", "entry_point": "f"}
+    body = {"problem": problem, "policy": {"name": "mine"}}
+    headers = {"Idempotency-Key": "shown"}
+    for status in (202, 200):
+        answer = await gateway.post("/v1/tasks", json=body, headers=headers)
+        assert answer.status_code == status
+    asked = (await journal.state(answer.json()["id"])).task.problem
+    assert asked.examples == (Example(input="2", output="4"),)
+    assert asked.examples_in_statement
+
+    blind = {**body, "policy": {"name": "mine", "statement_examples": False}}
+    task = (await gateway.post("/v1/tasks", json=blind)).json()["id"]
+    assert (await journal.state(task)).task.problem.examples == ()
+    listed = {**body, "problem": {**problem, "examples": [{"input": "3", "output": "9"}]}}
+    task = (await gateway.post("/v1/tasks", json=listed)).json()["id"]
+    found = (await journal.state(task)).task.problem
+    assert (found.examples, found.examples_in_statement) == ((Example(input="3", output="9"),), False)
 
 
 async def test_an_unknown_policy_is_answered_with_the_names(gateway: httpx.AsyncClient) -> None:
