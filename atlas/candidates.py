@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from atlas.choice import letter
 from atlas.contracts import (
     MAX_CODE_CHARS,
     Candidate,
     FailureAnalysis,
+    Origin,
     Perspective,
     Perturbation,
     Problem,
@@ -25,7 +24,7 @@ def candidate(
     sampling: SamplingParams,
     *,
     id: str,  # noqa: A002 - the field's name
-    origin: Literal["sample", "plan", "repair"],
+    origin: Origin,
     plan: int | None = None,
     perturbation: Perturbation | None = None,
     parent: str | None = None,

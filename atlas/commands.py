@@ -74,7 +74,7 @@ class Refine(Command):
 
 
 class WriteBruteForce(Command):
-    """Ask the model for the simplest program that is right, however slow: named `b{index}`, no candidate."""
+    """Ask the model for the simplest program that is right, however slow: named `b{index}`."""
 
     kind: Literal["write_brute_force"] = "write_brute_force"
     index: int = Field(ge=0)
@@ -85,6 +85,14 @@ class CheckBruteForce(Command):
 
     kind: Literal["check_brute_force"] = "check_brute_force"
     program: str
+
+
+class EnterBruteForce(Command):
+    """Make a brute-force program that passes the public examples a candidate, where nothing else does."""
+
+    kind: Literal["enter_brute_force"] = "enter_brute_force"
+    program: str
+    written_by: str = Field(description="the command that wrote it")
 
 
 class MakeSelfTests(Command):
@@ -151,6 +159,7 @@ AnyCommand = Annotated[
     | Refine
     | WriteBruteForce
     | CheckBruteForce
+    | EnterBruteForce
     | MakeSelfTests
     | RunSelfTests
     | WriteInputs
@@ -174,6 +183,7 @@ SERVICE_OF: dict[str, str] = {
     "refine": "repair",
     "write_brute_force": "repair",
     "check_brute_force": "sandbox",
+    "enter_brute_force": "repair",
     "make_self_tests": "sandbox",
     "run_self_tests": "sandbox",
     "write_inputs": "lens",

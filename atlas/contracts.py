@@ -243,6 +243,9 @@ Perturbation = Literal[
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 
 
+Origin = Literal["sample", "plan", "repair", "brute_force"]
+
+
 class Candidate(Contract):
     """One answer of the model.
 
@@ -252,7 +255,7 @@ class Candidate(Contract):
     """
 
     id: str
-    origin: Literal["sample", "plan", "repair"]
+    origin: Origin
     plan: int | None = None
     perturbation: Perturbation | None = Field(default=None, description="how the problem was put")
     parent: str | None = Field(default=None, description="the candidate that a repair mends")
@@ -264,6 +267,11 @@ class Candidate(Contract):
     thinking: Thinking | None = None
     logprob: LogprobSummary | None = None
     energy: EnergyScore = Unavailable(reason="not scored")
+
+    @property
+    def first_hand(self) -> bool:
+        """Whether it was drawn from the problem alone, by a prompt of candidates: such ones are compared."""
+        return self.origin in ("sample", "plan")
 
 
 # ---------------------------------------------------------------- running programs

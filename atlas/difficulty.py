@@ -21,7 +21,7 @@ from atlas.state import TaskState
 
 def difficulty(state: TaskState) -> float | None:
     """Return the problem's difficulty, or None while nothing tells it."""
-    samples = [c for c in state.candidates.values() if c.origin != "repair"]
+    samples = [c for c in state.candidates.values() if c.first_hand]
     signals = (_failed(state, samples), _unsure(samples), state.prompt_difficulty)
     known = [signal for signal in signals if signal is not None]
     return fmean(known) if known else None

@@ -133,7 +133,7 @@ class PlanMade(Event):
 
 
 class CandidateGenerated(Event):
-    """Answers Generate or Repair (one event per candidate)."""
+    """Answers Generate, Repair, Refine or EnterBruteForce (one event per candidate)."""
 
     type: Literal["CandidateGenerated"] = "CandidateGenerated"
     candidate: Candidate
@@ -157,7 +157,7 @@ class ExecutionFinished(Event):
 
 
 class BruteForceWritten(Event):
-    """Answers WriteBruteForce: a slow program that is to be right, never one to hand back."""
+    """Answers WriteBruteForce: a slow program that is to be right, handed back only where nothing else is."""
 
     type: Literal["BruteForceWritten"] = "BruteForceWritten"
     program: str

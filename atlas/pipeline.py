@@ -29,7 +29,7 @@ from atlas.policy import Part
 from atlas.spending import ArmName, best, tries
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "4"
+PIPELINE_VERSION = "5"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
@@ -42,7 +42,7 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
         if planning := _plans(state):
             return frozenset(planning)
         work = _generations(state) + _scores(state) + _executions(state) + _comparisons(state)
-        if work := work or _repairs(state) or _contest(state):
+        if work := work or _repairs(state) or _last_resort(state) or _contest(state):
             return frozenset(work)
     return frozenset({Select(id="select")} if programs(state) else ())
 
@@ -350,6 +350,11 @@ def _repairs(state: TaskState) -> list[AnyCommand]:
                 return []
             return self_tests.work(state, [best]) or [command]
     return _refinements(state, failing)
+
+
+def _last_resort(state: TaskState) -> list[AnyCommand]:
+    """When neither samples nor repairs pass: a brute-force program that does, if there is one."""
+    return [] if survivors(state) else self_tests.last_resort(state)
 
 
 def _refinements(state: TaskState, failing: list[Candidate]) -> list[AnyCommand]:

@@ -7,7 +7,8 @@ Where nothing passes the public examples, and repair is next:
 Inputs are the comparison's first round (`atlas.comparing`). An output is never one guess: it takes a quorum
 of different programs that were each asked for as slow and simple, that pass every public example, and that
 give the same when run. The brain stops at the first step after which there can be no quorum. A brute-force
-program is no candidate: it is asked for without regard to the limits that a right program has to keep.
+program is asked for without regard to the limits that a right program has to keep, so it becomes a candidate
+only where all else has failed: right on the examples, if perhaps slow, is better than wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from atlas.budget import FIRST_ROUND, affordable
 from atlas.commands import (
     AnyCommand,
     CheckBruteForce,
+    EnterBruteForce,
     MakeInputs,
     MakeSelfTests,
     RunSelfTests,
@@ -28,6 +30,8 @@ from atlas.comparing import CALLS_A_ROUND
 from atlas.contracts import Candidate
 from atlas.state import TaskState
 
+WRITE = "brute_force"
+
 
 def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
     """Return what is to be done before a repair that is shown these failing candidates; empty: nothing."""
@@ -35,7 +39,7 @@ def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
     if not policy.self_tests:
         return []
     for index in range(policy.brute_forces):
-        name, program = f"brute_force:{index}", f"b{index}"
+        name, program = f"{WRITE}:{index}", f"b{index}"
         if not state.done(name):
             if not affordable(state, name, 1):
                 break
@@ -45,6 +49,15 @@ def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
     if len(references(state)) < policy.quorum:
         return []
     return _inputs(state) or _tests(state, shown)
+
+
+def last_resort(state: TaskState) -> list[AnyCommand]:
+    """Return what makes a brute-force program a candidate; empty where none passes, or one is entered."""
+    passing = next(iter(references(state)), None)
+    if passing is None or state.done(f"enter:{passing}"):
+        return []
+    written_by = f"{WRITE}:{passing.removeprefix('b')}"
+    return [EnterBruteForce(id=f"enter:{passing}", program=passing, written_by=written_by)]
 
 
 def references(state: TaskState) -> dict[str, str]:

@@ -50,7 +50,7 @@ def tries(state: TaskState) -> Tries:
     planning = _counted(state, "plans") // len(state.plans) if state.plans else 0
     drawn: dict[ArmName, list[Try]] = {"sample": [], "plan": []}
     for each in state.candidates.values():
-        if each.origin != "repair" and _known(state, each.id):
+        if each.first_hand and _known(state, each.id):
             arm, tokens = _drawn_by(each), each.usage.tokens_out
             drawn[arm].append(Try(_passes(state, each.id), tokens + planning * (arm == "plan"), each.id))
     repairs = []

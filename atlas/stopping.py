@@ -72,7 +72,7 @@ def stopped(state: TaskState, entrants: Sequence[Candidate]) -> Stop | None:
 
 def votes(state: TaskState, entrants: Sequence[Candidate]) -> list[list[Candidate]]:
     """Return the voting candidates by what they answered; empty while nobody can say what it is."""
-    voting = [c for c in entrants if c.origin != "repair"]
+    voting = [c for c in entrants if c.first_hand]
     if state.task.problem.kind == "choice":
         return _by_letter(voting)
     clustered = state.clustered

@@ -253,6 +253,8 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
     elif candidate.origin == "repair":
         perspective = f" ({words(candidate.perspective)})" if candidate.perspective else ""
         what = f"{candidate.id} mends {candidate.parent}{perspective}"
+    elif candidate.origin == "brute_force":
+        what = f"{candidate.id} becomes a candidate, as nothing else passes"
     elif candidate.plan is not None:
         what = f"{candidate.id} drawn after {_plan(state, candidate.plan)}"
     elif candidate.perturbation is not None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from atlas.commands import AnyCommand, CheckBruteForce, MakeSelfTests, RunSelfTests, WriteBruteForce
+from atlas.commands import (
+    AnyCommand,
+    CheckBruteForce,
+    EnterBruteForce,
+    MakeSelfTests,
+    RunSelfTests,
+    WriteBruteForce,
+)
 from atlas.contracts import Execution, SelfTest
 from atlas.events import AnyEvent, BruteForceChecked, BruteForceWritten, SelfTestsMade, SelfTestsRun
 from atlas.story_words import Told, count, printable
@@ -36,6 +43,8 @@ def self_testing_now(command: AnyCommand) -> str:
             return f"running {name} on the public examples"
         case MakeSelfTests():
             return "making self-tests"
+        case EnterBruteForce(program=name):
+            return f"making {name} a candidate"
         case RunSelfTests(candidate=name):
             return f"running {name} on the self-tests"
     return ""

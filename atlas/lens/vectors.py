@@ -76,7 +76,7 @@ class Drawings:
         if isinstance(event, ModelCallFinished) and (named := DRAWN_BY.match(event.call)):
             first = int(named[1])
             self._calls.update({first + i: Drawing(event, i) for i in range(len(event.choices))})
-        elif isinstance(event, CandidateGenerated) and event.candidate.origin != "repair":
+        elif isinstance(event, CandidateGenerated) and event.candidate.first_hand:
             drawing = self._calls.pop(int(event.candidate.id[1:]), None)
             if drawing is not None:
                 self.found[event.candidate.id] = drawing

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from atlas.contracts import Candidate, Energy, Execution, Plan, Verdict
+from atlas.contracts import Candidate, Energy, Execution, Origin, Plan, Verdict
 from atlas.errors import InfrastructureError
 from atlas.events import TaskAbstained, TaskDecided
 from atlas.state import InvalidHistory, TaskState
@@ -31,6 +30,12 @@ from benchmark.results import RunResults, TaskResult, load_journal, load_record,
 from benchmark.run_store import GradeSummary, TaskRecord
 
 ENDINGS = ("decided: ", "abstained: ", "failed: ", "cancelled")
+TITLES: dict[Origin, str] = {
+    "sample": "plain sample",
+    "plan": "sample after a plan",
+    "repair": "repair",
+    "brute_force": "brute-force program",
+}
 GradeOf = Callable[[str, str], str]  # (task, sha256 of a program) -> what both checkers say, or ""
 
 
@@ -52,7 +57,7 @@ class Told:
     note: AttemptNote
     title: str = ""
     statement: str = ""
-    origin: Literal["sample", "plan", "repair"] | None = None
+    origin: Origin | None = None
     energy: float | None = None
     isolation: str = ""
     programs: frozenset[str] = frozenset()
@@ -197,7 +202,7 @@ def _plan(plan: Plan) -> PlanNote:
 
 
 def _candidate(candidate: Candidate, execution: Execution | None, chosen: bool, grade: str) -> CandidateNote:
-    title = {"sample": "plain sample", "plan": "sample after a plan", "repair": "repair"}[candidate.origin]
+    title = TITLES[candidate.origin]
     if candidate.plan is not None:
         title = f"sample after plan {candidate.plan + 1}"
     if candidate.perturbation is not None:

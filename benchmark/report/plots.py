@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from atlas.contracts import Contract
+from atlas.contracts import Contract, Origin
+from atlas.story_words import words
 from benchmark.report.content import ConditionRow, PairRow, Rate
 from benchmark.report.drawing import DASHES, MARKERS, Plot, Theme, draw, label
 from benchmark.report.words import count, percent, points, points_between, share
@@ -31,7 +32,7 @@ class Curve(Contract):
 class Origins(Contract):
     """Where the submissions of a condition came from, in results. `lost` is None where nothing is regraded.
 
-    `solved` counts right submissions by origin (sample, plan, repair); `lost` the wrong submissions of tasks
+    `solved` counts right submissions by `atlas.contracts.Origin`; `lost` the wrong submissions of tasks
     of which another program was right; `unsolved` the rest without errors.
     """
 
@@ -185,21 +186,26 @@ def origins(rows: Sequence[Origins]) -> Plot | None:
     shown = [row for row in rows if row.n]
     if not shown:
         return None
-    names = ("sample", "plan", "repair")
+    names = get_args(Origin)
     regraded = any(row.lost is not None for row in shown)
 
     def paint(axes: Sequence[Axes], theme: Theme) -> None:
         ax = axes[0]
         places, left = np.arange(len(shown)), np.zeros(len(shown))
         parts = [(name, [row.solved.get(name, 0) / row.n for row in shown]) for name in names]
-        styles = [(theme.series[0], ""), (theme.series[2], "\\\\\\"), (theme.series[4], "xxx")]
+        styles = [
+            (theme.series[0], ""),
+            (theme.series[2], "\\\\\\"),
+            (theme.series[4], "xxx"),
+            (theme.series[3], "..."),
+        ]
         if regraded:
             parts.append(("lost in selection", [(row.lost or 0) / row.n for row in shown]))
             styles.append((theme.bad, "///"))
         for (name, widths), (colour, hatch) in zip(parts, styles, strict=True):
             if not any(widths):
                 continue
-            said = name if name.startswith("lost") else f"solved by a {name}"
+            said = name if name.startswith("lost") else f"solved by a {words(name)}"
             ax.barh(places, widths, left=left, color=colour, hatch=hatch, height=0.62, label=said)
             left += np.asarray(widths)
         ax.barh(places, 1 - left, left=left, color=theme.neutral, alpha=0.4, height=0.62, label="not solved")
@@ -211,7 +217,7 @@ def origins(rows: Sequence[Origins]) -> Plot | None:
 
     said = "; ".join(
         f"{row.label}: "
-        + ", ".join(f"{row.solved.get(name, 0)} by {name}" for name in names)
+        + ", ".join(f"{row.solved.get(name, 0)} by {words(name)}" for name in names)
         + (f", {row.lost} lost in selection" if row.lost is not None else "")
         + f" of {row.n}"
         for row in shown
@@ -225,7 +231,7 @@ def origins(rows: Sequence[Origins]) -> Plot | None:
         "origins",
         "Where right submissions come from within a run",
         "Which phase the submitted program came from, where it is right: a plain sample, a sample that "
-        f"follows a plan, or a repair. {lost} Counts: {said}.",
+        f"follows a plan, a repair, or a brute-force program. {lost} Counts: {said}.",
         f"Stacked bars of the origin of right submissions. {said}.",
         paint,
         height_in=1.5 + ROW_IN * len(shown),

@@ -86,7 +86,7 @@ def independent(state: TaskState, members: Sequence[Candidate]) -> int:
     """
     origins: set[object] = set()
     for candidate in members:
-        if candidate.origin == "repair":
+        if not candidate.first_hand:
             continue
         plan = candidate.plan
         if plan is not None:

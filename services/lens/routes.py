@@ -77,6 +77,6 @@ def _asked(state: TaskState, body: JournalRequest) -> TaskState:
         state = replace(state, submitted=task.model_copy(update={"policy": policy}))
     if body.first is None:
         return state
-    drawn = [c for c in state.candidates.values() if c.origin != "repair"]
+    drawn = [c for c in state.candidates.values() if c.first_hand]
     kept = {c.id: c for c in drawn[: body.first]}
     return replace(state, candidates=kept)

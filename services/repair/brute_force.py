@@ -6,16 +6,18 @@ public examples, and its output on an input counts only where others agree (`atl
 
 from __future__ import annotations
 
-from atlas.candidates import handed_in
-from atlas.commands import WriteBruteForce
+from atlas.candidates import candidate, handed_in
+from atlas.commands import EnterBruteForce, WriteBruteForce
 from atlas.contracts import MAX_CODE_CHARS, SamplingParams
 from atlas.errors import BadOutput
-from atlas.events import BruteForceWritten
+from atlas.events import BruteForceWritten, CandidateGenerated
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.prompts import messages
+from atlas.state import TaskState
 from atlas.worker import Context
 
+CALL = "code"
 SEED_OFFSET = 900  # past the seeds of a task's other calls
 
 
@@ -33,8 +35,16 @@ async def write(context: Context, server: ModelServer, command: WriteBruteForce)
         seed=(policy.seed * 1000 + SEED_OFFSET + command.index) % 2**32,
     )
     prompt = await server.chat_prompt(messages("brute_force", problem))
-    done = await call(context, server, "code", CompletionRequest(prompt=prompt, sampling=sampling))
+    done = await call(context, server, CALL, CompletionRequest(prompt=prompt, sampling=sampling))
     code = handed_in(done.choices[0].text, problem)
     if code is None or len(code) > MAX_CODE_CHARS:
         raise BadOutput("the answer holds no program that can be run")
     return BruteForceWritten(command=command.id, program=f"b{command.index}", code=code)
+
+
+def enter(state: TaskState, command: EnterBruteForce) -> CandidateGenerated:
+    """Make a brute-force program a candidate of its name, with what was recorded when it was drawn."""
+    done = state.calls[f"{command.written_by}/{CALL}"]
+    choice, problem = done.choices[0], state.task.problem
+    drawn = candidate(choice, problem, done.sampling, id=command.program, origin="brute_force")
+    return CandidateGenerated(command=command.id, candidate=drawn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.commands import Refine, Repair, WriteBruteForce
+from atlas.commands import EnterBruteForce, Refine, Repair, WriteBruteForce
 from atlas.events import AnyEvent
 from atlas.llama import ModelServer
 from atlas.worker import Context, Handler
@@ -22,6 +22,8 @@ def handler(server: ModelServer) -> Handler:
             return [await refine(context, server, command)]
         if isinstance(command, WriteBruteForce):
             return [await brute_force.write(context, server, command)]
+        if isinstance(command, EnterBruteForce):
+            return [brute_force.enter(context.state, command)]
         raise TypeError(f"not a repair command: {command.kind}")
 
     return handle

@@ -11,6 +11,7 @@ from atlas.commands import (
     AnyCommand,
     CheckBruteForce,
     ClusterCandidates,
+    EnterBruteForce,
     Execute,
     Generate,
     MakeInputs,
@@ -201,6 +202,8 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         return [_generated(command.id, f"r{command.index}", pick)]
     if isinstance(command, Refine):
         return [_generated(command.id, f"f{command.index}", pick)]
+    if isinstance(command, EnterBruteForce):
+        return [_generated(command.id, command.program, pick)]
     if isinstance(command, Score):
         energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
         energy = pick([*energies, Unavailable(reason="picked")])

@@ -12,12 +12,14 @@ from atlas.contracts import Example, Problem, SelfTest
 from atlas.events import (
     AnyEvent,
     BruteForceChecked,
+    CandidateGenerated,
     CommandsIssued,
     Entry,
     ModelCallFinished,
     Pins,
     SelfTestsMade,
     SelfTestsRun,
+    TaskDecided,
     TaskSubmitted,
 )
 from atlas.executor import Run, RunStatus
@@ -34,6 +36,7 @@ STDIN = Problem(
     statement="Double the number.",
     examples=(Example(input="2", output="4"), Example(input="3", output="6")),
 )
+HARDER = STDIN.model_copy(update={"examples": (*STDIN.examples, Example(input="8", output="16"))})
 FUNCTION = Problem(
     kind="function",
     entry_point="double",
@@ -48,6 +51,7 @@ class Model:
     def __init__(self, *brute: str) -> None:
         self.brute = list(brute)
         self.asked: list[str] = []
+        self.repair = ""
 
     def __call__(self, request: CompletionRequest) -> str:
         self.asked.append(request.prompt)
@@ -55,6 +59,8 @@ class Model:
             return f"```python\n{self.brute.pop(0)}\n```"
         if request.json_schema is not None:
             return json.dumps({"inputs": ["700", "9"]})
+        if self.repair and "Now write" in request.prompt:
+            return f"```python\n{self.repair}\n```"
         return f"```python\n{code(f'wrong {len(self.asked)}')}\n```"
 
 
@@ -143,6 +149,29 @@ async def test_the_story_tells_how_each_output_was_come_by() -> None:
     assert any(text.startswith("b2 passes 0 of 2 public examples") for text in texts)
     details = next(step.details for step in told if "by agreement" in step.text)
     assert details[0].endswith("(by b0, b1)")
+
+
+async def test_a_brute_force_program_that_passes_is_handed_in_where_nothing_else_does() -> None:
+    events, issued = await solved(Model(code("wrong"), code("right"), code("slow")))
+    assert [name for name in issued if name.startswith("enter")] == ["enter:b1"]
+    assert issued.index("enter:b1") > issued.index("repair:0"), "what may be slow comes last"
+    decided = events[-1]
+    assert isinstance(decided, TaskDecided)
+    assert (decided.candidate, decided.evidence.basis) == ("b1", "passed_public_examples")
+    [entered] = [e.candidate for e in events if isinstance(e, CandidateGenerated) and e.candidate.id == "b1"]
+    [drawn] = [e for e in events if isinstance(e, ModelCallFinished) and e.command == "brute_force:1"]
+    assert (entered.origin, entered.usage) == ("brute_force", drawn.choices[0].usage)
+
+
+async def test_no_brute_force_program_is_handed_in_that_fails_or_is_not_needed() -> None:
+    _, issued = await solved(Model(code("wrong"), code("near"), code("wrong")), problem=HARDER)
+    assert not [name for name in issued if name.startswith("enter")]
+    repaired = Model(code("right"), code("other"), code("slow"))
+    repaired.repair = code("right again")
+    events, issued = await solved(repaired)
+    assert not [name for name in issued if name.startswith("enter")]
+    assert isinstance(events[-1], TaskDecided)
+    assert events[-1].candidate == "r0"
 
 
 async def test_each_brute_force_program_is_drawn_with_a_seed_of_its_own() -> None:
