@@ -200,10 +200,9 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
         return [_generated(command.id, name, pick, plan=command.plan) for name in names]
     if isinstance(command, Repair):
         return [_generated(command.id, f"r{command.index}", pick)]
-    if isinstance(command, Refine):
-        return [_generated(command.id, f"f{command.index}", pick)]
-    if isinstance(command, EnterBruteForce):
-        return [_generated(command.id, command.program, pick)]
+    if isinstance(command, (Refine, EnterBruteForce)):
+        name = f"f{command.index}" if isinstance(command, Refine) else command.program
+        return [_generated(command.id, name, pick)]
     if isinstance(command, Score):
         energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
         energy = pick([*energies, Unavailable(reason="picked")])
