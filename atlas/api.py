@@ -74,6 +74,7 @@ class TaskView(Contract):
     model_s: float = 0.0
     executor_s: float = 0.0
     deadline_reached: bool = False
+    deadline_missed: bool = Field(default=False, description="the services were down when it was reached")
     missing: tuple[Part, ...] = Field(default=(), description="parts of the policy it runs without")
     program: str | None = None
     candidate: str | None = None
@@ -159,6 +160,7 @@ def view(task: str, entries: Sequence[Entry], late_tokens: int = 0) -> TaskView:
         model_s=sum(call.server_s for call in state.calls.values()),
         executor_s=_executor_s(state, entries),
         deadline_reached=state.deadline_reached,
+        deadline_missed=state.deadline_missed,
         missing=submitted.missing,
         program=program,
         candidate=state.closed.candidate if isinstance(state.closed, TaskDecided) else None,

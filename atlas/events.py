@@ -30,6 +30,9 @@ from atlas.policy import Part, Policy, missing
 from atlas.span_embedding import SpanEmbedding
 from atlas.upcasting import SCHEMA_VERSION, UNVERSIONED, upcast_event
 
+# A sweeper that runs tells a task of its deadline within a second or two.
+MISSED_S = 30.0
+
 
 class Event(Contract):
     """A fact in a task's journal. `command` names the command it belongs to, if any."""
@@ -242,9 +245,18 @@ class StatementRead(Event):
 
 
 class DeadlineReached(Event):
-    """The task's time is up: what there is must do."""
+    """The task's time is up: what there is must do.
+
+    `overdue_s`: how long it has been up; more than a moment where the services were down when it was.
+    """
 
     type: Literal["DeadlineReached"] = "DeadlineReached"
+    overdue_s: float = Field(default=0.0, ge=0)
+
+    @property
+    def missed(self) -> bool:
+        """Whether the services were down at the deadline, so that the task did not have its time."""
+        return self.overdue_s > MISSED_S
 
 
 class TaskDecided(Event):

@@ -279,10 +279,11 @@ class Journal:
                 if message["type"] == "message":
                     yield message["data"]
 
-    async def due(self) -> list[str]:
-        """Return open tasks whose deadline has passed, by Redis's clock."""
+    async def due(self) -> list[tuple[str, float]]:
+        """Return open tasks whose deadline has passed, by Redis's clock, and seconds since then."""
         now = (await self.redis.time())[0]
-        return [str(task) for task in await self.redis.zrangebyscore(redis_keys.DEADLINES, "-inf", now)]
+        call = self.redis.zrangebyscore(redis_keys.DEADLINES, "-inf", now, withscores=True)
+        return [(str(task), now - float(at)) for task, at in cast("list[tuple[str, float]]", await call)]
 
     async def tasks(self, limit: int, before: float | None = None) -> list[tuple[str, float]]:
         """Return (task, submission time), newest first, strictly older than `before`."""

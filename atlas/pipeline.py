@@ -57,7 +57,9 @@ def failure(state: TaskState) -> TaskFailed | None:
     if decide(state):
         return None
     if state.deadline_reached:
-        return TaskFailed(reason="the deadline came before a program", infrastructure=bool(broken))
+        down = "the services were down when the deadline came" if state.deadline_missed else ""
+        reason = down or "the deadline came before a program"
+        return TaskFailed(reason=reason, infrastructure=bool(broken or down))
     lacks = "named one of the choices" if _is_choice(state) else "held a code block"
     drawn = f"no answer of the model {lacks}"
     unpaid = f"the token budget of {state.task.policy.token_budget} allows no call"

@@ -84,6 +84,7 @@ class TaskState:
     server: str | None = None
     slot: int | None = None
     deadline_reached: bool = False
+    deadline_missed: bool = False
     closed: TaskDecided | TaskAbstained | TaskFailed | TaskCancelled | None = None
 
     @property
@@ -271,7 +272,7 @@ def _self_tests_run(event: SelfTestsRun, state: TaskState) -> TaskState:
 def _deadline(event: DeadlineReached, state: TaskState) -> TaskState:
     if state.deadline_reached:
         raise InvalidHistory("the deadline is reached twice")
-    return replace(state, deadline_reached=True)
+    return replace(state, deadline_reached=True, deadline_missed=event.missed)
 
 
 @_apply.register(TaskDecided)

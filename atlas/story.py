@@ -134,7 +134,8 @@ class Story:
             case CommandFailed(command=command, reason=reason, detail=detail):
                 return f"{command} failed ({words(reason)}): {printable(detail)}", "bad", ()
             case DeadlineReached():
-                return "the deadline is reached: what there is must do", "bad", ()
+                down = " (the services were down when it was)" if event.missed else ""
+                return f"the deadline is reached{down}: what there is must do", "bad", ()
             case TaskDecided(candidate=name, evidence=evidence):
                 tone: Tone = "good" if evidence.basis == "passed_public_examples" else "plain"
                 return f"decided: {judged(name, evidence)}", tone, _reasons(evidence)

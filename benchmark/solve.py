@@ -142,6 +142,8 @@ def judged(view: TaskView, grade: GradeSummary | None) -> tuple[Outcome, Cause |
         return "error", "grader", grade.note if grade else "not graded"
     if grade.passed:
         return "passed", None, None
+    if view.deadline_missed:
+        return "error", "task", "the services were down at the task's deadline"
     broken = [failure for failure in view.failures if failure.infrastructure]
     if broken:
         return "error", "task", f"{broken[0].command} failed: {broken[0].reason}: {broken[0].detail}"

@@ -17,16 +17,16 @@ async def sweep(journal: Journal, period_s: float = 0.5) -> None:
     """Append DeadlineReached to every task that is due, for ever."""
     while True:
         try:
-            for task in await journal.due():
-                await _tell(journal, task)
+            for task, overdue_s in await journal.due():
+                await _tell(journal, task, overdue_s)
         except RedisError as error:
             log.warning("deadline sweep waits: %s", error)
         await asyncio.sleep(period_s)
 
 
-async def _tell(journal: Journal, task: str) -> None:
+async def _tell(journal: Journal, task: str, overdue_s: float) -> None:
     try:
-        await journal.record(task, DeadlineReached(), once="deadline")
+        await journal.record(task, DeadlineReached(overdue_s=overdue_s), once="deadline")
     except RedisError:
         raise
     except Exception:  # a journal that cannot be read must not keep the others waiting

@@ -345,6 +345,15 @@ def test_the_deadline_without_a_program_fails_the_task() -> None:
     assert not step.state.closed.infrastructure
 
 
+def test_a_deadline_that_passed_while_nobody_was_there_is_no_failure_of_the_model() -> None:
+    state = advance(begin(submission(A)), [DeadlineReached(overdue_s=600)]).state
+    assert isinstance(state.closed, TaskFailed)
+    assert state.closed.infrastructure
+    assert "down" in state.closed.reason
+    assert state.deadline_missed
+    assert not advance(begin(submission(A)), [DeadlineReached(overdue_s=1.5)]).state.deadline_missed
+
+
 @pytest.mark.parametrize(("reason", "infrastructure"), [("bad_output", False), ("poisoned", True)])
 def test_no_candidate_at_all_fails_the_task_and_says_whose_fault_it_was(
     reason: str, infrastructure: bool

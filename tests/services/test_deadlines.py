@@ -69,6 +69,20 @@ async def test_two_sweepers_tell_each_due_task_once(journals: list[Journal]) -> 
     assert await journals[0].due() == []
 
 
+async def test_a_deadline_that_passed_while_all_was_down_is_told_from_one_that_was_kept(
+    journals: list[Journal],
+) -> None:
+    await journals[0].submit("t", SOON)
+    hour_ago = (await journals[0].redis.time())[0] - 3600
+    await journals[0].redis.zadd("{atlas}:deadlines", {"t": hour_ago})
+    async with sweeping(journals[1]):
+        await swept(journals[0], "t")
+    state = await journals[0].state("t")
+    assert state.deadline_missed
+    assert isinstance(state.closed, TaskFailed)
+    assert state.closed.infrastructure
+
+
 async def test_a_sick_journal_does_not_stop_the_sweeper(journals: list[Journal]) -> None:
     await journals[0].redis.zadd("{atlas}:deadlines", {"a-ghost": 1})
     await journals[0].submit("sick", SOON)

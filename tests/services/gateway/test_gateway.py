@@ -59,6 +59,19 @@ async def test_a_key_makes_submitting_twice_one_task(gateway: httpx.AsyncClient,
     assert (await gateway.post("/v1/tasks", json=BODY, headers={"Idempotency-Key": "b"})).status_code == 202
 
 
+async def test_a_key_still_finds_its_task_when_the_gateways_own_deadline_has_changed(
+    redis_url: str, llama_address: str
+) -> None:
+    headers = {"Idempotency-Key": "run1/q8"}
+    for seconds, status in ((60, 202), (90, 200)):
+        settings = Settings(redis_url=redis_url, llama_url=llama_address, task_deadline_seconds=seconds)
+        async with client_of(create(settings)) as client:
+            answer = await client.post("/v1/tasks", json=BODY, headers=headers)
+            assert answer.status_code == status
+            other = {**BODY, "deadline_s": 61}
+            is_problem(await client.post("/v1/tasks", json=other, headers=headers), 409, "deadline_s")
+
+
 async def test_examples_that_only_the_statement_shows_are_run(
     gateway: httpx.AsyncClient, journal: Journal
 ) -> None:
