@@ -18,7 +18,7 @@ from atlas.k3s.cluster import Cluster
 from atlas.k3s.facts import K3S, KUBECONFIG, UNIT_FILE, Facts
 from atlas.k3s.machine import Machine
 from atlas.k3s.state import STATE_FILE
-from atlas.k3s.values import Values
+from atlas.k3s.values import LENS_DIR, Values
 
 CONTAINERS_LABEL = "container_file_t"  # what SELinux lets containers read
 
@@ -132,17 +132,20 @@ def machine_path(box: Box) -> Path:
 
 
 def _label(box: Box) -> None:
-    """Let containers read the models under SELinux, for good where semanage can say so."""
+    """Let containers read models and Lens weights under SELinux, for good where semanage can say so."""
     if box.facts.selinux is None:
         return
-    if box.machine.which("semanage"):
-        pattern = f"{box.models_dir}(/.*)?"
-        known = box.machine.ask("semanage", "fcontext", "-l", "-C").out
-        verb = "-m" if pattern in known else "-a"
-        box.machine.do("semanage", "fcontext", verb, "-t", CONTAINERS_LABEL, pattern)
-        box.machine.do("restorecon", "-R", str(machine_path(box)))
-    else:
-        box.machine.do("chcon", "-R", "-t", CONTAINERS_LABEL, str(machine_path(box)))
+    for directory in (str(box.models_dir), LENS_DIR):
+        path = box.machine.at(directory)
+        path.mkdir(parents=True, exist_ok=True)
+        if box.machine.which("semanage"):
+            pattern = f"{directory}(/.*)?"
+            known = box.machine.ask("semanage", "fcontext", "-l", "-C").out
+            verb = "-m" if pattern in known else "-a"
+            box.machine.do("semanage", "fcontext", verb, "-t", CONTAINERS_LABEL, pattern)
+            box.machine.do("restorecon", "-R", str(path))
+        else:
+            box.machine.do("chcon", "-R", "-t", CONTAINERS_LABEL, str(path))
 
 
 def owner() -> tuple[int, int] | None:

@@ -24,7 +24,7 @@ from atlas.k3s.plan import all_of, of_machine
 from atlas.k3s.preflight import can_isolate
 from atlas.k3s.state import STATE_FILE, read_state, record
 from atlas.k3s.steps import Box, Step
-from atlas.k3s.values import merged, of_box, read
+from atlas.k3s.values import LENS_DIR, merged, of_box, read
 from tests.charts.rendered_chart import CHART
 from tests.support.kube_api import KubeApi, deployment, node, pod
 from tests.support.recorded_machine import ROCKY, RecordedMachine, good_box
@@ -351,7 +351,7 @@ def test_images_of_a_registry_are_neither_built_nor_renamed(
 
 
 @pytest.mark.parametrize("semanage", [True, False])
-def test_under_selinux_containers_may_read_the_models(
+def test_under_selinux_containers_may_read_models_and_lens_weights(
     machine: RecordedMachine, cluster: Cluster, tmp_path: Path, semanage: bool
 ) -> None:
     machine.put("/etc/os-release", ROCKY)
@@ -361,12 +361,10 @@ def test_under_selinux_containers_may_read_the_models(
     carry_out(machine, of_machine(box), lambda line: None)
     labels = [line for line in machine.done if "container_file_t" in line or "restorecon" in line]
     if semanage:
-        assert labels == [
-            f"semanage fcontext -a -t container_file_t {MODELS}(/.*)?",
-            f"restorecon -R {MODELS}",
-        ]
+        each = ("semanage fcontext -a -t container_file_t {}(/.*)?", "restorecon -R {}")
     else:
-        assert labels == [f"chcon -R -t container_file_t {MODELS}"]
+        each = ("chcon -R -t container_file_t {}",)
+    assert labels == [line.format(path) for path in (MODELS, LENS_DIR) for line in each]
     assert "selinux: true" in machine.text(release.CONFIG_FILE)
     assert "profiles" not in read_state(machine), "the sandbox runs at level pod"
     executor = box.values["executor"]
