@@ -114,7 +114,7 @@ class Policy(BaseModel):
     `probe`: the first candidate is the baseline's, at temperature 0 and without thinking, and plans are made
     only if it does not end the task. `plans` of the `k` candidates follow a plan of their own (PlanSearch),
     the next `perturbations` each another way to put the problem (DivSampling); the rest are plain samples.
-    `statement_examples`: of a function's problem that lists no examples, take those that its statement shows.
+    `statement_examples`: of a problem that lists no examples, take those that its statement shows.
     `stop_after_passing`: stop drawing and running candidates once that many pass every public example
     (0: never stop early). `repairs`: PR-CoT proposals at most, one perspective each, when none passes;
     `refinements`: then programs written from an analysis of the nearest failures, at most, for

@@ -1,6 +1,7 @@
-"""Public examples that a statement shows and nobody listed: calls of the entry point with their results.
+"""Public examples that a statement shows and nobody listed.
 
-Read by syntax alone, so that every value stands in the statement as it is; no model guesses one. Known forms:
+Read by syntax alone, so that every value stands in the statement as it is; no model guesses one. Of a
+`function` problem these are calls of the entry point with their results:
 
     f([1, 2], 3) == 4        also =, ->, =>, ==>, ➞, →, returns, should return, should be, gives
     >>> f([1, 2], 3)         its result on the next line
@@ -8,7 +9,8 @@ Read by syntax alone, so that every value stands in the statement as it is; no m
     Output: 4
 
 What is no literal, or is followed by more than a remark, is no example; nor is a call that is given two
-results.
+results. Of a `stdin` problem they are what stands between the headings `Sample Input 1` and `Sample Output 1`
+(`Example Input`, without numbers, with colons) and from there to the next empty line.
 """
 
 from __future__ import annotations
@@ -42,19 +44,45 @@ _INPUT = re.compile(r"^[ \t]*Input:?[ \t]*(\S.*)\n\s*Output:?[ \t]*", re.MULTILI
 _PLAIN = re.compile(r"(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|True|False|None)(?!\.?\w)")
 # What may follow a result on its line: the end of a sentence, a comment, a remark in brackets.
 _REMARK = re.compile(r"[.,;]?[ \t]*(?:#.*|//.*|\(.*)?\r?")
+# A heading may follow the last sentence of a paragraph without a line break of its own. After two empty lines
+# comes a remark on an empty output.
+_SAMPLE = re.compile(
+    r"(?:^[ \t#*]*|(?<=\S))(?:Sample|Example)[ \t]+Input[ \t]*#?(?P<number>\d*)[ \t]*:?[ \t*]*\n"
+    r"(?P<input>(?:(?!.*(?:Sample|Example)[ \t]+(?:In|Out)put).*\n)*)"
+    r"[ \t#*]*(?:Sample|Example)[ \t]+Output[ \t]*#?(?P=number)[ \t]*:?[ \t*]*\n"
+    r"(?:[ \t]*\n)?"
+    r"(?P<output>(?:(?![ \t]*(?:#+ |\**(?:Note|Explanation|Sample|Example)\b))[ \t]*\S.*(?:\n|\Z))+)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _ENDS = {"(": ")", "[": "]", "{": "}", "'": "'", '"': '"'}
 
 
 @lru_cache(maxsize=64)
 def statement_examples(problem: Problem) -> tuple[Example, ...]:
-    """Return the examples that the statement of a `function` problem shows, in its order; () if none."""
-    if problem.kind != "function" or problem.entry_point is None:
-        return ()
+    """Return the examples that a problem's statement shows, in its order; () if none."""
     found: dict[str, set[str]] = {}
-    for given, result in (*_calls(problem), *_labelled(problem)):
+    for given, result in _shown(problem):
         found.setdefault(given, set()).add(result)
     sure = [(given, *results) for given, results in found.items() if len(results) == 1]
     return tuple(Example(input=given, output=result) for given, result in sure[:MOST_EXAMPLES])
+
+
+def _shown(problem: Problem) -> Iterator[tuple[str, str]]:
+    if problem.kind == "stdin":
+        yield from _samples(problem.statement.replace("\r\n", "\n"))
+    elif problem.kind == "function":
+        yield from _calls(problem)
+        yield from _labelled(problem)
+
+
+def _samples(statement: str) -> Iterator[tuple[str, str]]:
+    for match in islice(_SAMPLE.finditer(statement), MOST_EXAMPLES):
+        lines = [line.strip() for line in match["input"].strip().split("\n")]
+        if not all(lines) and not any(lines[1::2]):
+            lines = lines[::2]  # an empty line after each is how the text was laid out
+        if lines[0] and all(lines):
+            output = [line.strip() for line in match["output"].strip().split("\n")]
+            yield "\n".join(lines) + "\n", "\n".join(output) + "\n"
 
 
 def _calls(problem: Problem) -> Iterator[tuple[str, str]]:

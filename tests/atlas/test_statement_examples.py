@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 
 from atlas.contracts import Problem
 from atlas.statement_examples import MOST_EXAMPLES, statement_examples
+
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+LISTED = ("humaneval_plus", "mbpp_plus", "lcb_official", "lcb_statements")
 
 
 def read(statement: str, starter: str = "def f(a, b):\n") -> list[tuple[Any, Any]]:
@@ -88,6 +93,59 @@ def test_examples_keep_the_statements_order_and_are_counted_once() -> None:
 def test_tuples_become_lists_and_other_kinds_of_problem_show_none() -> None:
     assert read("f((1, 'a'), None) == (True, [2.5])") == [([[1, "a"], None], [True, [2.5]])]
     assert statement_examples(Problem(statement="f(1) == 2", kind="stdin")) == ()
+    lettered = Problem(statement=SAMPLES, kind="choice", choices=("a", "b"))
+    assert statement_examples(lettered) == ()
+
+
+SAMPLES = """Add them.
+
+Sample Input 1
+
+2
+3 4
+
+Sample Output 1
+
+7
+
+Three and four make seven.
+
+Sample Input 2:
+1
+
+ 0
+
+Sample Output 2:
+0
+"""
+
+
+def samples(statement: str) -> list[tuple[str, str]]:
+    return [(e.input, e.output) for e in statement_examples(Problem(statement=statement))]
+
+
+def test_samples_of_a_program_that_reads_its_input() -> None:
+    assert samples(SAMPLES) == [("2\n3 4\n", "7\n"), ("1\n0\n", "0\n")]
+    assert samples(SAMPLES.replace("\n", "\r\n")) == samples(SAMPLES)
+    assert samples("Print it.Example Input:\n5\nExample Output:\n5\n6") == [("5\n", "5\n6\n")]
+    assert samples("### Sample Input\n5\n### Sample Output\n5\n### Note") == [("5\n", "5\n")]
+    assert samples("Sample Input\n5\nSample Output\n#.#\n# #\nExplanation: walls.") == [("5\n", "#.#\n")]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "Input\n\nThe first line holds n.\n\nOutput\n\nPrint n.",
+        "Sample Input 1\n\n5\n\nSample Output 2\n\n5\n",
+        "Sample Input 1\n\n5\n\nSample Input 2\n\n6\n\nThen nothing.",
+        "Sample Input\n\n\nSample Output\n\n5\n",
+        "Sample Input\n1\n2\n\n3\nSample Output\n5\n",
+        "Sample Input\n5\nSample Output\n\n",
+        "Sample Input\n5\nSample Output\n\n\n\nThe output is empty.",
+    ],
+)
+def test_what_may_be_none_is_none(statement: str) -> None:
+    assert samples(statement) == []
 
 
 JSON = st.recursive(
@@ -114,3 +172,44 @@ def test_no_text_is_too_odd(text: str) -> None:
 def test_a_statement_of_nothing_but_brackets_is_read_in_no_time() -> None:
     assert read("f(" * 25_000) == []
     assert read("f(1 2)" * 10_000) == []
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the development data in {SHARED}")
+@pytest.mark.parametrize("name", LISTED)
+def test_what_real_statements_show_is_what_their_data_lists(name: str) -> None:
+    agree, other = 0, []
+    for line in (SHARED / f"{name}.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        listed = {_plain(t["input"]): _plain(t["output"]) for t in row["public_tests"]}
+        kind = "function" if row["starter_code"] else "stdin"
+        name_of = row["title"] if row["title"].isidentifier() else _method(row["starter_code"])
+        problem = Problem(
+            statement=row["question_content"],
+            kind=kind,
+            entry_point=name_of if row["starter_code"] else None,
+            starter_code=row["starter_code"],
+        )
+        for shown in statement_examples(problem):
+            if _plain(shown.input) in listed:
+                right = listed[_plain(shown.input)] == _plain(shown.output)
+                agree += right
+                other += [] if right else [row["question_id"]]
+    assert agree > 50
+    assert other in ([], ["abc333_e"]), "a task with several right outputs"
+
+
+def _method(starter: str) -> str:
+    return starter.partition("def ")[2].partition("(")[0].strip() or "f"
+
+
+def _plain(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n".join(json.dumps(json.loads(line)) if _is_json(line) else line for line in lines)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
