@@ -199,6 +199,7 @@ def _submitted(event: TaskSubmitted) -> str:
     policy = event.policy
     asked = event.problem
     problem = f"{count(len(asked.examples), 'public example')}"
+    problem += " read from the statement" if asked.examples_in_statement else ""
     if asked.kind == "function":
         problem = f"function {asked.entry_point}, {problem}"
     elif asked.kind == "choice":

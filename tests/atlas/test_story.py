@@ -207,6 +207,15 @@ def test_ends_without_a_program_and_what_went_wrong() -> None:
     assert (last.text, last.tone) == ("failed: no program was generated", "bad")
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_where_examples_come_from_is_told(read: bool) -> None:
+    usual = submission(Policy(name="p"))
+    problem = usual.problem.model_copy(update={"examples_in_statement": read})
+    (first,) = told([usual.model_copy(update={"problem": problem})])
+    assert first.text.endswith(" read from the statement") == read
+    assert "public example" in first.text
+
+
 @given(st.data(), submissions())
 def test_every_history_can_be_told(data: st.DataObject, submitted: TaskSubmitted) -> None:
     pick = picking(data)
