@@ -45,11 +45,12 @@ FEATURES = (
     "was_read",
     "reading_votes",
     "has_logprob",
-    "mean_logprob",
-    "best_logprob",
+    "task_logprob",
+    "logprob_over",
     "has_energy",
     "energy",
-    "log_length",
+    "task_length",
+    "length_over",
 )
 
 

@@ -125,22 +125,36 @@ def _read(state: TaskState, cluster: Cluster) -> dict[str, float]:
 
 
 def _of_programs(groups: Groups, cluster: Cluster) -> dict[str, float]:
-    means = [max(c.logprob.mean, LEAST_LOGPROB) for c in cluster.members if c.logprob]
+    """What programs are like, each measure as the task's own level and how far the cluster is from it."""
+    own, sureness = _sureness(cluster), [s for c in groups.clusters if (s := _sureness(c)) is not None]
+    level = sum(sureness) / len(sureness) if sureness else 0.0
+    lengths = [math.log1p(length(c.program)) for c in groups.clusters]
+    typical = sum(lengths) / len(lengths)
     energies = _energies(cluster)
     lowest = min((energy for c in groups.clusters for energy in _energies(c)), default=0.0)
     return {
         # 0 or 1: log-probabilities are known.
-        "has_logprob": float(bool(means)),
-        # Mean and best of the members' mean log-probabilities, -3 to 0.
-        "mean_logprob": sum(means) / len(means) if means else 0.0,
-        "best_logprob": max(means, default=0.0),
+        "has_logprob": float(own is not None),
+        # Mean over the clusters of their members' mean log-probability, -3 to 0: how sure the model is here.
+        "task_logprob": level if own is not None else 0.0,
+        # How much surer it was of this cluster, -3 to 3.
+        "logprob_over": own - level if own is not None else 0.0,
         # 0 or 1: a member has an energy.
         "has_energy": float(bool(energies)),
         # How much its lowest is above that of all clusters, 0 to 10: energies compare programs of one task.
         "energy": min(min(energies) - lowest, MOST_ENERGY) if energies else 0.0,
-        # log(1 + characters of the shortest program), 0 to 11.1.
-        "log_length": math.log1p(length(cluster.program)),
+        # Mean over the clusters of log(1 + characters of the shortest program), 0 to 11.1: long programs are
+        # of difficult problems, which says nothing about two programs of one problem.
+        "task_length": typical,
+        # How much longer this cluster's is, -11.1 to 11.1.
+        "length_over": math.log1p(length(cluster.program)) - typical,
     }
+
+
+def _sureness(cluster: Cluster) -> float | None:
+    """Mean of the members' mean log-probabilities, -3 to 0; None where none is known."""
+    means = [max(c.logprob.mean, LEAST_LOGPROB) for c in cluster.members if c.logprob]
+    return sum(means) / len(means) if means else None
 
 
 def _energies(cluster: Cluster) -> list[float]:

@@ -19,8 +19,12 @@ MOST = {
     "log_independent": 4.4,
     "log_inputs": 5.8,
     "energy": 10.0,
-    "log_length": 11.1,
+    "task_length": 11.1,
+    "length_over": 11.1,
+    "logprob_over": 3.0,
+    "task_logprob": 0.0,
 }
+LEAST = {"margin": -1.0, "task_logprob": -3.0, "logprob_over": -3.0, "length_over": -11.1}
 
 
 def of(task: TaskState, candidate: str = "c0") -> dict[str, float]:
@@ -34,11 +38,7 @@ def test_every_feature_is_there_and_within_its_range(task: TaskState) -> None:
     for weighed in clusters(task).ranked:
         assert set(weighed.features) == set(FEATURES)
         for name, value in weighed.features.items():
-            least = (
-                -3 if name.endswith("_logprob") and name != "has_logprob" else -1 if name == "margin" else 0
-            )
-            most = 0 if least == -3 else MOST.get(name, 1.0)
-            assert least <= value <= most, f"{name} is {value}"
+            assert LEAST.get(name, 0.0) <= value <= MOST.get(name, 1.0), f"{name} is {value}"
             assert math.isfinite(value)
 
 
@@ -74,15 +74,17 @@ def test_readings_are_those_of_the_cluster_they_were_asked_for() -> None:
 def test_what_is_missing_has_an_indicator_and_no_sentinel() -> None:
     bare = of(state(Drawn("a", mean=None), examples=0, inputs=0))
     assert [bare[n] for n in ("has_examples", "has_logprob", "has_energy", "compared", "was_read")] == [0] * 5
-    assert [bare[n] for n in ("mean_logprob", "best_logprob", "energy", "log_inputs", "ok_share")] == [0] * 5
+    assert [bare[n] for n in ("task_logprob", "logprob_over", "energy", "log_inputs", "ok_share")] == [0] * 5
     same = (Drawn("a", (["1"],), energy=3.0), Drawn("bb", (["1"],), energy=2.0, mean=-0.5))
     task = state(*same, Drawn("cc", (["2"],), energy=0.5), Drawn("d", (["3"],)))
     full = of(task)
     assert [full[n] for n in ("has_examples", "has_logprob", "has_energy", "compared")] == [1] * 4
-    assert (full["mean_logprob"], full["best_logprob"]) == (-0.75, -0.5)
+    assert (full["task_logprob"], full["logprob_over"]) == pytest.approx((-2.75 / 3, -0.75 + 2.75 / 3))
     energies = [(of(task, f"c{i}")["has_energy"], of(task, f"c{i}")["energy"]) for i in (0, 2, 3)]
     assert energies == [(1, 1.5), (1, 0), (0, 0)], "above the task's lowest"
-    assert full["log_length"] == math.log(2)
+    lengths = [math.log(2), math.log(3), math.log(2)]  # of the shortest of each cluster
+    assert full["task_length"] == pytest.approx(sum(lengths) / 3)
+    assert full["length_over"] == pytest.approx(math.log(2) - sum(lengths) / 3)
 
 
 def test_no_survivor_and_one_program_are_told() -> None:
