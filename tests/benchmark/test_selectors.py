@@ -58,7 +58,8 @@ async def test_each_selector_is_scored_by_what_it_would_hand_in(tmp_path: Path, 
     assert (hopeless.pass_at_1, hopeless.oracle) == (0.0, 0.0)
     assert hopeless.comparison == "one_program"
     assert set(found["all"].scores.values()) == {1.0}
-    assert found["all"].confidence > agree.confidence > hopeless.confidence
+    assert 1 > found["all"].confidence > agree.confidence > 0
+    assert 0 < hopeless.confidence < 1
     await lens.aclose()
 
 
