@@ -135,12 +135,13 @@ def _label(box: Box) -> None:
     """Let containers read models and Lens weights under SELinux, for good where semanage can say so."""
     if box.facts.selinux is None:
         return
+    for_good = box.machine.which("semanage")
+    known = box.machine.ask("semanage", "fcontext", "-l", "-C").out if for_good else ""
     for directory in (str(box.models_dir), LENS_DIR):
         path = box.machine.at(directory)
         path.mkdir(parents=True, exist_ok=True)
-        if box.machine.which("semanage"):
+        if for_good:
             pattern = f"{directory}(/.*)?"
-            known = box.machine.ask("semanage", "fcontext", "-l", "-C").out
             verb = "-m" if pattern in known else "-a"
             box.machine.do("semanage", "fcontext", verb, "-t", CONTAINERS_LABEL, pattern)
             box.machine.do("restorecon", "-R", str(path))

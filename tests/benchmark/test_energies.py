@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,7 +18,6 @@ from atlas.events import CandidateGenerated
 from atlas.lens.surface import SURFACE, surface_of
 from atlas.lens.vectors import vector_of
 from atlas.selection_api import Selection
-from atlas.selector import SELECTOR, FeatureWeight
 from atlas.state import TaskState, fold
 from benchmark.lens_training import cross_scoring, network
 from benchmark.lens_training.cross_scoring import cross_scored
@@ -29,10 +27,9 @@ from benchmark.selection.lens import Lens
 from benchmark.selection.pools import PooledTask, load_pools
 from benchmark.selection.selectors import score
 from benchmark.selection.summary import summarise
-from services.lens import routes
 from services.lens.routes import router
-from services.lens.selection import compared
 from tests.support.lens_weights import span_set, surface_set, write_weights
+from tests.support.selector_weights import weigh
 
 MODEL = "qwen2.5-coder-0.5b"
 SHA = str(CATALOGUE[MODEL].sha256)
@@ -99,9 +96,7 @@ def test_without_weights_for_the_model_or_spans_there_are_no_energies(tmp_path: 
 async def test_the_summary_says_what_energies_add_paired(
     tmp_path: Path, lens: Lens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weighed = SELECTOR.features | {"energy": FeatureWeight(mean=0, scale=1, weight=-5)}
-    of_energy = SELECTOR.model_copy(update={"features": weighed})
-    monkeypatch.setattr(routes, "compared", partial(compared, weights=of_energy))
+    weigh(monkeypatch, energy=-1.0)
     tasks = load_pools([write_pool(tmp_path / "p", TASKS, model=MODEL)])
 
     async def summary(energy_of_right: float | None) -> object:

@@ -22,6 +22,7 @@ from benchmark.selection.summary import summarise
 from benchmark.statistics.calibration import BINS, equal_mass_bins
 from benchmark.statistics.resampling import bootstrap_ratio
 from services.lens.routes import router
+from tests.support.selector_weights import weigh
 
 RIGHT, WRONG = Draw("right", right=True, logprob=-0.9), Draw("wrong", logprob=-0.2)
 CASES = {
@@ -44,7 +45,10 @@ async def scored(directory: Path, lens: Lens, k: int | None = None) -> dict[str,
     return {task.task: await score(lens, task) for task in load_pools([directory], k)}
 
 
-async def test_each_selector_is_scored_by_what_it_would_hand_in(tmp_path: Path, lens: Lens) -> None:
+async def test_each_selector_is_scored_by_what_it_would_hand_in(
+    tmp_path: Path, lens: Lens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigh(monkeypatch, survivor_share=2.0, size_share=1.0)
     found = await scored(write_pool(tmp_path / "p", CASES), lens)
     agree = found["agree"]
     assert (agree.pass_at_1, agree.oracle) == (0.5, 1.0)
@@ -58,8 +62,7 @@ async def test_each_selector_is_scored_by_what_it_would_hand_in(tmp_path: Path, 
     assert (hopeless.pass_at_1, hopeless.oracle) == (0.0, 0.0)
     assert hopeless.comparison == "one_program"
     assert set(found["all"].scores.values()) == {1.0}
-    assert 1 > found["all"].confidence > agree.confidence > 0
-    assert 0 < hopeless.confidence < 1
+    assert found["all"].confidence > agree.confidence > hopeless.confidence
     await lens.aclose()
 
 

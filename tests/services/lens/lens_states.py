@@ -27,8 +27,8 @@ from atlas.events import CommandFailed, InputsMade, Pins, StatementRead, TaskSub
 from atlas.executor import RunStatus
 from atlas.generated_inputs import OUTPUT_KEPT_CHARS, GeneratedInput, ProbedRun
 from atlas.policy import Policy
-from atlas.selector import FEATURES, FeatureWeight, Provenance, SelectorWeights
 from atlas.state import TaskState
+from tests.support.selector_weights import of_these
 
 PLANS = (Plan(algorithm="a"), Plan(algorithm="b"), Plan(algorithm="a"))
 Given = str | RunStatus | ProbedRun
@@ -36,11 +36,7 @@ CRASH = RunStatus.RUNTIME_ERROR
 
 
 # A model that knows a cluster's share alone, so that these tests hold whatever weights are shipped.
-BY_SIZE = SelectorWeights(
-    features={n: FeatureWeight(mean=0.5, scale=1, weight=6.0 * (n == "size_share")) for n in FEATURES},
-    intercept=0,
-    provenance=Provenance(n_tasks=0, n_clusters=0),
-)
+BY_SIZE = of_these(intercept=-3.0, size_share=6.0)
 
 
 def run(given: Given) -> ProbedRun:
