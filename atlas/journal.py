@@ -206,7 +206,7 @@ class Journal:
         self, service: str, consumer: str, block_ms: int | None = 1000, lease_s: float = LEASE_S
     ) -> Delivery | None:
         """Return the next command: lapsed leases first, then by priority; or None, after `block_ms`."""
-        buffer = self._buffers.setdefault(consumer, [])
+        buffer = self._buffers.setdefault(service, [])
         while buffer:
             if await self.extend(held := buffer.pop(0)):
                 return held

@@ -46,6 +46,17 @@ class SpanEmbedding(Contract):
             _raw(text, self.n_embd)
         return self
 
+    @classmethod
+    def of(cls, states: NDArray[np.float64]) -> SpanEmbedding:
+        """Encode the states themselves, shape (n_tokens, n_embd), in the order of the tokens they predicted.
+
+        Raises:
+            ValueError: if one of their numbers is not finite.
+        """
+        n_tokens, n_embd = states.shape
+        mean, last, prompt_last = (_encoded(row) for row in (states.mean(axis=0), states[-1], states[0]))
+        return cls(n_tokens=n_tokens, n_embd=n_embd, mean=mean, last=last, prompt_last=prompt_last)
+
     def vector(self, which: SpanVector) -> NDArray[np.float32]:
         """Return one of the three, shape (n_embd,)."""
         return _decoded(
@@ -73,17 +84,20 @@ class TextEmbedding(Contract):
         Raises:
             ValueError: if one of them is not a finite number.
         """
-        import numpy as np  # here, as below: loading it would double the time the CLI takes to start
-
-        values = np.asarray(row, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("the embedding holds what is not a number")
-        half = values.clip(-FLOAT16_MAX, FLOAT16_MAX).astype("<f2")
-        return cls(pooling=pooling, n_embd=len(half), values=base64.b64encode(half.tobytes()).decode())
+        return cls(pooling=pooling, n_embd=len(row), values=_encoded(row))
 
     def vector(self) -> NDArray[np.float32]:
         """Return it, shape (n_embd,)."""
         return _decoded(self.values, self.n_embd)
+
+
+def _encoded(row: Sequence[float] | NDArray[np.float64]) -> str:
+    import numpy as np  # here, as below: loading it would double the time the CLI takes to start
+
+    values = np.asarray(row, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("the embedding holds what is not a number")
+    return base64.b64encode(values.clip(-FLOAT16_MAX, FLOAT16_MAX).astype("<f2").tobytes()).decode()
 
 
 def _raw(text: str, n_embd: int) -> bytes:

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
@@ -95,7 +95,7 @@ Handler = Callable[[Context], Awaitable["list[AnyEvent]"]]
 
 @dataclass
 class Worker:
-    """`concurrency` loops over one service's queues. `run` returns when it is cancelled."""
+    """Serves one service's queues, `concurrency` commands at a time. `run` returns when it is cancelled."""
 
     service: str
     journal: Journal
@@ -105,9 +105,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until cancelled; ride out Redis being away."""
-        name = f"{socket.gethostname()}-{os.getpid()}-{id(self):x}"
-        loops = [self._listen(), *(self._loop(f"{name}-{i}") for i in range(self.concurrency))]
-        tasks = [asyncio.ensure_future(loop) for loop in loops]
+        tasks = [asyncio.ensure_future(loop) for loop in (self._listen(), self._take())]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -124,25 +122,56 @@ class Worker:
                 log.warning("%s: stop signals interrupted: %s", self.service, error)
                 await asyncio.sleep(1)
 
-    async def _loop(self, consumer: str) -> None:
+    async def _take(self) -> None:
+        """Ask for one command after another while a consumer is free for it, and serve them side by side.
+
+        One loop asks for all of them, so that an idle service costs Redis the same whatever its concurrency.
+        """
+        name = f"{socket.gethostname()}-{os.getpid()}-{id(self):x}"
+        free: asyncio.LifoQueue[str] = asyncio.LifoQueue()
+        for i in range(self.concurrency):
+            free.put_nowait(f"{name}-{i}")
+        serving: set[asyncio.Task[None]] = set()
         opened = False
-        while True:
-            try:
-                if not opened:
-                    await self.journal.open_queues(self.service)
+        try:
+            while True:
+                consumer = await free.get()
+                delivery: Delivery | None = None
+                async with self._patience():
+                    if not opened:
+                        await self.journal.open_queues(self.service)
+                    opened = False  # should it fail: Redis may have come back empty
+                    delivery = await self.journal.claim(self.service, consumer)
                     opened = True
-                if delivery := await self.journal.claim(self.service, consumer):
-                    await self.serve(delivery)
-            except RedisError as error:
-                log.warning("%s: Redis is away: %s", self.service, error)
-                opened = False  # it may have come back empty
-                await asyncio.sleep(1)
-            except SchemaTooNew as error:  # during an upgrade: a newer worker takes it
-                log.warning("%s: left to a newer worker: %s", self.service, error)
-                await asyncio.sleep(1)
-            except Exception:  # one sick journal must not stop the others; its command comes back
-                log.exception("%s: a command could not be served", self.service)
-                await asyncio.sleep(1)
+                if delivery is None:
+                    free.put_nowait(consumer)
+                    continue
+                work = asyncio.create_task(self._serve_and_free(delivery, consumer, free))
+                serving.add(work)
+                work.add_done_callback(serving.discard)
+        finally:
+            await cancel(*serving)
+
+    async def _serve_and_free(self, delivery: Delivery, consumer: str, free: asyncio.LifoQueue[str]) -> None:
+        try:
+            async with self._patience():
+                await self.serve(delivery)
+        finally:
+            free.put_nowait(consumer)
+
+    @contextlib.asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Say what goes wrong inside, and wait a second: one sick journal must not stop the others."""
+        try:
+            yield
+            return
+        except RedisError as error:
+            log.warning("%s: Redis is away: %s", self.service, error)
+        except SchemaTooNew as error:  # during an upgrade: a newer worker takes it
+            log.warning("%s: left to a newer worker: %s", self.service, error)
+        except Exception:  # the command comes back
+            log.exception("%s: a command could not be served", self.service)
+        await asyncio.sleep(1)
 
     async def serve(self, delivery: Delivery) -> None:
         """Carry out one delivered command, to its appended answer."""

@@ -6,7 +6,8 @@
 The pool is a run directory (`benchmark.run_store`) whose policy draws k plain samples, stops at nothing and
 compares on generated inputs what passes the public examples. Every model call goes through a sample pool
 (`pool/` in it, or --samples): what was drawn once is not drawn again, by whatever policy of the same model.
-`benchmark.pack_pool` carries the samples to another machine. With --mutations, `inputs.jsonl` and
+`benchmark.pack_pool` carries the samples to another machine; without their hidden states, which our
+llama-server then reads anew, at a third of the cost of drawing. With --mutations, `inputs.jsonl` and
 `executions.jsonl` are beside: what every program, also one that fails its examples, made of inputs that
 nobody knows an answer to. Every step is taken up where a kill left it.
 """
@@ -67,8 +68,9 @@ exit codes: 0 the pool is whole; 3 some tasks ended in 'error' (the same command
 class DeepPool(Contract):
     """What a pool holds, as the last line of JSON says it.
 
-    `drawn` samples were drawn now, `recorded` were there already (None of both through another gateway);
-    `runs` were made now, on the `inputs` of --mutations and --inputs-file.
+    `drawn` samples were drawn now, `recorded` were there already, of which `spans_read` had no hidden states
+    and were read once more for them (None of the three through another gateway); `runs` were made now, on
+    the `inputs` of --mutations and --inputs-file.
     """
 
     pool: str
@@ -80,6 +82,7 @@ class DeepPool(Contract):
     runs: int
     drawn: int | None
     recorded: int | None
+    spans_read: int | None
     seconds: float
 
 
@@ -100,11 +103,10 @@ async def record(
     variant = deep(options)
     directory = (options.pool or settings.data_dir / "pools" / _name(selection, options)).absolute()
     asked = configuration(loaded, variant.name, options.seed)
-    drawn = recorded = None
+    pool: SamplePool | FrozenPool | None = None
     with RunStore(directory, asked, loaded.sources, loaded.excluded) as store:
         if store.unfinished(loaded.tasks):
             pool = await _draw(store, loaded, variant, options, settings, console)
-            drawn, recorded = (pool.drawn, pool.recorded) if pool else (None, None)
         found = programs(load_run(directory))
         inputs = make_inputs(directory, problems, options.mutations, options.seed, given)
         work = left_to_run(directory, found, problems, inputs)
@@ -118,8 +120,9 @@ async def record(
         programs=len(found),
         inputs=sum(map(len, inputs.values())),
         runs=runs,
-        drawn=drawn,
-        recorded=recorded,
+        drawn=pool.drawn if pool else None,
+        recorded=pool.recorded if pool else None,
+        spans_read=pool.spans_read if pool else None,
         seconds=round(time.monotonic() - began, 3),
     )
 
@@ -273,6 +276,8 @@ def _show(result: DeepPool, console: Console) -> None:
     )
     if result.drawn is not None:
         said += f"; samples: {result.drawn} drawn now, {result.recorded} recorded before"
+    if result.spans_read:
+        said += f", {result.spans_read} of them read again for their hidden states"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 

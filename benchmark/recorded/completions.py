@@ -239,6 +239,24 @@ class CompletionStore:
         except sqlite3.Error as error:
             raise InfrastructureError(f"a completion cannot be recorded: {error}") from error
 
+    def add_span(self, call: Call, seed: int, recorded: Recorded) -> None:
+        """Keep a choice's span embedding beside it; the rest of it is there already.
+
+        Raises:
+            InfrastructureError: the file cannot be written.
+        """
+        bare = _without_span(recorded)
+        try:
+            rows = self._database.execute(
+                "SELECT rowid, body FROM completions WHERE key = ? AND seed = ?", (call.key, seed)
+            )
+            same = [row for row, body in rows if Recorded.model_validate_json(body) == bare]
+            for row in same:
+                body = recorded.model_dump_json()
+                self._database.execute("UPDATE completions SET body = ? WHERE rowid = ?", (body, row))
+        except sqlite3.Error as error:
+            raise InfrastructureError(f"a span embedding cannot be recorded: {error}") from error
+
     def tokens_in(self, prompt: str) -> int | None:
         """Return how many tokens a prompt has, if anything was ever drawn from it."""
         row = self._database.execute(
@@ -300,6 +318,10 @@ class CompletionStore:
         tokens_in = recorded.choice.usage.tokens_in
         row = (call.key, seed, sha256(call.prompt), tokens_in, recorded.model_dump_json())
         self._database.execute("INSERT INTO completions VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _without_span(recorded: Recorded) -> Recorded:
+    return recorded.model_copy(update={"choice": recorded.choice.model_copy(update={"span": None})})
 
 
 class Records(Protocol):

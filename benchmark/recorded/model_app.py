@@ -23,7 +23,7 @@ from atlas.llama_stream import PATH
 from atlas.model_facts import ModelFacts
 from benchmark.recorded.chat_template import ChatTemplate, TemplateFailed
 from benchmark.recorded.chunks import chunks_of
-from benchmark.recorded.completions import Call, CompletionStore, Recorded, Records
+from benchmark.recorded.completions import Call, Recorded, Records
 from benchmark.recorded.upstream import BROKEN, Drawing, Refused, Upstream
 
 UNANSWERABLE = "Unanswerable"
@@ -43,7 +43,7 @@ class Counts:
     refused: list[str] = field(default_factory=list)
 
 
-def recording(store: CompletionStore, upstream: Upstream, model: str, counts: Counts) -> FastAPI:
+def recording(upstream: Upstream, model: str, counts: Counts) -> FastAPI:
     """Return the app over a real llama-server, which serves `model`."""
     app = FastAPI()
 
@@ -64,7 +64,10 @@ def recording(store: CompletionStore, upstream: Upstream, model: str, counts: Co
     async def completion(request: Request) -> Response:
         body: dict[str, Any] = await request.json()
         call = _call(body, model)
-        found = {seed: store.find(call, seed) for seed in call.seeds}
+        try:
+            found = {seed: await upstream.found(call, seed) for seed in call.seeds}
+        except BROKEN as error:
+            return _failed(error)
         missing = [seed for seed in call.seeds if found[seed] is None]
         drawings = iter(upstream.drawing(call, body, missing))
         # A slot of long ago holds nothing of this task: it keeps the one it has, or gets one when it draws.

@@ -49,6 +49,11 @@ class SamplePool:
         return self._upstream.drawn if self._upstream else 0
 
     @property
+    def spans_read(self) -> int:
+        """Recorded choices whose span embeddings the upstream was asked for, so far."""
+        return self._upstream.spans_read if self._upstream else 0
+
+    @property
     def recorded(self) -> int:
         """Choices that were answered from the pool, so far."""
         return self.counts.recorded
@@ -64,7 +69,7 @@ class SamplePool:
             stack.callback(store.close)
             self._upstream = Upstream(self._upstream_url, store, facts)
             stack.push_async_callback(self._upstream.aclose)
-            app = recording(store, self._upstream, facts.model, self.counts)
+            app = recording(self._upstream, facts.model, self.counts)
             self.url = await stack.enter_async_context(served(app))
             self._stack = stack.pop_all()
         return self
@@ -88,7 +93,7 @@ class FrozenPool:
         InfrastructureError: the directory cannot be used, or the model's chat template not rendered.
     """
 
-    drawn = 0
+    drawn = spans_read = 0
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

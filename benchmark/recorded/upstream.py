@@ -15,7 +15,8 @@ from atlas.errors import AtlasError, ModelServerError
 from atlas.llama import ONCE, ServerFacts
 from atlas.llama_stream import PATH
 from benchmark.recorded.chunks import recorded_of
-from benchmark.recorded.completions import Call, CompletionStore
+from benchmark.recorded.completions import Call, CompletionStore, Recorded
+from benchmark.recorded.read_spans import SpanReader
 
 IDLE_TIMEOUT_S = 600.0
 SPAN = {"return_embedding": True, "return_prompt_embedding": True, "embedding_encoding": "float16"}
@@ -130,7 +131,8 @@ class Upstream:
         timeout = httpx.Timeout(IDLE_TIMEOUT_S, connect=5.0)
         limits = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
         self.http = httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
-        self.drawn = 0
+        self.drawn = self.spans_read = 0
+        self._reader = SpanReader(self.http)
         self._store, self._facts = store, facts
         self._under_way: dict[tuple[str, int], tuple[Drawing, int]] = {}
 
@@ -151,6 +153,26 @@ class Upstream:
             drawing.join()
             found.append((drawing, index))
         return found
+
+    async def found(self, call: Call, seed: int) -> Recorded | None:
+        """Return a choice of the store; one that lacks the span asked for gets it, if it can be read.
+
+        Raises:
+            AtlasError, httpx.HTTPError: the upstream fails at it.
+        """
+        if (known := self._store.find(call, seed)) or not call.embedding:
+            return known
+        bare = self._store.find(call.model_copy(update={"embedding": False}), seed)
+        if bare is None:
+            return None
+        span = await self._reader.read(call.prompt, bare)
+        if span is None:
+            return None
+        self.spans_read += 1
+        choice = bare.choice.model_copy(update={"span": span})
+        whole = bare.model_copy(update={"choice": choice})
+        self._store.add_span(call, seed, whole)
+        return whole
 
     def _known(self, call: Call, seed: int) -> bool:
         return self._name(call, seed) in self._under_way

@@ -11,6 +11,7 @@ from worker_bench import Bench, Probe, StreamingServer, new_bench, plain, solver
 from atlas.commands import Generate
 from atlas.errors import BadInput
 from atlas.events import TaskCancelled, TaskDecided
+from atlas.journal import Delivery
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import A, Policy
 from atlas.worker import direct
@@ -79,3 +80,36 @@ def test_a_direct_call_whose_policy_allows_no_work_is_refused() -> None:
     policy = Policy(name="p", token_budget=1)
     with pytest.raises(BadInput, match="token budget of 1"):
         direct(submission(policy), Generate(id="generate:0", first=0))
+
+
+async def test_a_worker_serves_as_many_commands_at_once_as_it_may_and_asks_for_one_at_a_time(
+    bench: Bench,
+) -> None:
+    probe = Probe()
+    bench.start(probe, concurrency=3, lease_s=60.0)
+    asking, at_once, claim = 0, 0, bench.journals[-1].claim
+
+    async def counted(service: str, consumer: str) -> Delivery | None:
+        nonlocal asking, at_once
+        asking += 1
+        at_once = max(at_once, asking)
+        try:
+            return await claim(service, consumer)
+        finally:
+            asking -= 1
+
+    bench.journals[-1].claim = counted  # type: ignore[method-assign,assignment]
+    await asyncio.sleep(0.5)
+    for name in ("t", "u", "v", "w"):
+        await bench.journal.submit(name, submission(A))
+    for _ in range(300):
+        if probe.starts == 3:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert (probe.starts, at_once) == (3, 1)
+    assert await bench.pending() == 3, "the fourth is left to others"
+    probe.release.set()
+    for name in ("t", "u", "v", "w"):
+        await bench.until(lambda s: s.candidates, name)
+    assert at_once == 1

@@ -16,6 +16,7 @@ from atlas.contracts import LogprobSummary, SamplingParams, Usage
 from atlas.errors import BadInput, InfrastructureError
 from atlas.events import Choice
 from atlas.llama_stream import Drawing, summarise
+from atlas.span_embedding import SpanEmbedding
 from benchmark.recorded.chunks import chunks_of, recorded_of
 from benchmark.recorded.completions import Call, CompletionStore, Piece, Recorded, spread
 
@@ -145,4 +146,18 @@ def test_a_killed_process_leaves_what_it_has_recorded_and_nothing_half(tmp_path:
     assert len(store) == 50
     assert store.find(call(), 49) is not None
     assert store.find(call(), 50) is None
+    store.close()
+
+
+def test_a_span_is_kept_beside_its_choice_and_no_other(tmp_path: Path) -> None:
+    span = SpanEmbedding(n_tokens=3, n_embd=1, mean="AAA=", last="AAA=", prompt_last="AAA=")
+    store = CompletionStore(tmp_path / "c.sqlite")
+    one, other = (Recorded(choice=choice(text), asked=100, stop=()) for text in ("a b c", "d e f"))
+    store.add(call(), {1: one, 2: other})
+    spanned = one.model_copy(update={"choice": one.choice.model_copy(update={"span": span})})
+    store.add_span(call(), 1, spanned)
+    store.add_span(call(), 2, spanned)  # not what was recorded of that seed
+    assert store.find(call(embedding=True), 1) == spanned
+    assert store.find(call(), 2) == other
+    assert len(store) == 2
     store.close()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from atlas.contracts import SamplingParams
+from atlas.events import Choice
 from atlas.llama import CompletionRequest, LlamaClient
 from atlas.models import ModelFile
 from benchmark.native_llama import serve
-from benchmark.recorded.completions import CompletionStore
+from benchmark.recorded.completions import Call, CompletionStore, Recorded
 from benchmark.recorded.model_app import Counts, frozen
 from benchmark.recorded.model_file import read_model_facts
 from benchmark.recorded.pool import COMPLETIONS, SamplePool
+from benchmark.recorded.read_spans import SpanReader
 from benchmark.recorded.serving import served
+from benchmark.span_equality import cosine
 
 pytestmark = pytest.mark.integration
 
@@ -69,3 +74,60 @@ async def test_span_embeddings_are_drawn_for_whoever_may_want_them(
     assert spanned.span is not None
     assert spanned.span.n_tokens == first.usage.tokens_out
     assert spanned.model_copy(update={"span": None}) == first
+
+
+async def test_spans_that_were_not_recorded_are_read_once_and_are_those_of_drawing(
+    native_llama: Path, smol_model: ModelFile, tmp_path: Path
+) -> None:
+    asked = CompletionRequest(prompt="1, 2, 3,", sampling=DRAWN, n=3, embedding=True)
+    with serve(native_llama, smol_model.path, tmp_path / "log") as native:
+        client = LlamaClient(native.url)
+        drawn = (await client.complete(asked)).choices
+        await client.aclose()
+        unpack_without_spans(tmp_path / "pool", asked, native.url, drawn)
+        for _ in range(2):
+            async with SamplePool(tmp_path / "pool", native.url) as pool:
+                client = LlamaClient(pool.url)
+                read = (await client.complete(asked)).choices
+                await client.aclose()
+                counts = pool.drawn, pool.recorded, pool.spans_read
+            assert counts in ((0, 3, 3), (0, 3, 0))
+        assert counts == (0, 3, 0), "what was read once is there"
+    for ours, theirs in zip(read, drawn, strict=True):
+        assert ours.model_copy(update={"span": None}) == theirs.model_copy(update={"span": None})
+        assert ours.span is not None
+        assert theirs.span is not None
+        assert ours.span.n_tokens == theirs.span.n_tokens == ours.usage.tokens_out
+        for which in ("mean", "last", "prompt_last"):
+            assert cosine(ours.span.vector(which), theirs.span.vector(which)) > 0.998
+
+
+async def test_a_server_that_cannot_read_them_draws_anew(
+    llama_url: str, native_llama: Path, smol_model: ModelFile, tmp_path: Path
+) -> None:
+    asked = CompletionRequest(prompt="1, 2, 3,", sampling=DRAWN)
+    stranger = await LlamaClient(llama_url).complete(asked)
+    bare = Recorded(choice=stranger.choices[0].model_copy(update={"stopped_by": ","}), asked=12, stop=())
+    with serve(native_llama, smol_model.path, tmp_path / "log") as native:
+        async with httpx.AsyncClient(base_url=native.url) as http:
+            assert await SpanReader(http).read("1, 2, 3,", bare) is None, "a stop string cut it"
+            tokens = bare.choice.usage.model_copy(update={"tokens_out": 99})
+            other = bare.choice.model_copy(update={"stopped_by": None, "usage": tokens})
+            assert await SpanReader(http).read("1, 2, 3,", bare.model_copy(update={"choice": other})) is None
+    async with httpx.AsyncClient(base_url=llama_url) as http:
+        whole = Recorded(choice=stranger.choices[0], asked=12, stop=())
+        assert await SpanReader(http).read("1, 2, 3,", whole) is None, "a server without our patches"
+
+
+def unpack_without_spans(
+    directory: Path, asked: CompletionRequest, url: str, drawn: Sequence[Choice]
+) -> None:
+    """Keep choices as a packed pool brings them."""
+    directory.mkdir()
+    store = CompletionStore(directory / COMPLETIONS)
+    model = httpx.get(f"{url}/props").json()["model_alias"]
+    call = Call(model=model, prompt=asked.prompt, sampling=asked.sampling, n=len(drawn), embedding=False)
+    for seed, choice in zip(call.seeds, drawn, strict=True):
+        bare = Recorded(choice=choice.model_copy(update={"span": None}), asked=12, stop=())
+        store.add(call, {seed: bare})
+    store.close()
