@@ -3,8 +3,9 @@
     async with SamplePool(directory, llama_url) as pool:
         ...  # runs with LLAMA_URL=pool.url
 
-The directory holds `completions.sqlite` and `model.json`: one model's completions, of one llama-server's
-build and context. Runs may share it one after the other or at the same time through one `SamplePool`.
+The directory holds `completions.sqlite` and `model.json`: one model's completions, of one context, whatever
+build of llama-server draws them. Runs may share it one after the other or at the same time through one
+`SamplePool`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class SamplePool:
             client = LlamaClient(self._upstream_url)
             stack.push_async_callback(client.aclose)
             facts, model = await client.facts(), await client.model_facts()
-            save_model_facts(self.directory, model)
+            save_model_facts(self.directory, model, any_build=True)
             store = CompletionStore(self.directory / COMPLETIONS)
             stack.callback(store.close)
             self._upstream = Upstream(self._upstream_url, store, facts)

@@ -12,7 +12,7 @@ import pytest
 from atlas.contracts import SamplingParams
 from atlas.errors import Conflict, ModelServerError
 from atlas.llama import CompletionRequest, CompletionResult, LlamaClient
-from benchmark.recorded.model_file import read_model_facts
+from benchmark.recorded.model_file import MODEL, read_model_facts
 from benchmark.recorded.pool import SamplePool
 from benchmark.recorded.serving import served
 from tests.support.scripted_model import ScriptedModel
@@ -159,6 +159,14 @@ async def test_a_pool_belongs_to_one_model_and_one_program(model: ScriptedModel,
         async with SamplePool(tmp_path, upstream):
             with pytest.raises(Conflict, match="another program"):
                 await SamplePool(tmp_path, upstream).__aenter__()
+        facts = read_model_facts(tmp_path)
+        assert facts is not None
+        older = facts.model_copy(update={"build": "b0", "span_n_embd": 9})
+        (tmp_path / MODEL).write_text(older.model_dump_json())
+        async with SamplePool(tmp_path, upstream):  # another build of the same server goes on with it
+            now = read_model_facts(tmp_path)
+            assert now is not None
+            assert (now.build, now.span_n_embd) == (facts.build, None)
         model.context = 4096
         with pytest.raises(Conflict, match="context_tokens was 100000, is 4096"):
             await SamplePool(tmp_path, upstream).__aenter__()
