@@ -6,8 +6,8 @@
 The pool is a run directory (`benchmark.run_store`) whose policy draws k plain samples, stops at nothing and
 compares on generated inputs what passes the public examples. Every model call goes through a sample pool
 (`pool/` in it, or --samples): what was drawn once is not drawn again, by whatever policy of the same model.
-`benchmark.pack_pool` carries the samples to another machine; without their hidden states, which our
-llama-server then reads anew, at a third of the cost of drawing. With --mutations, `inputs.jsonl` and
+`benchmark.pack_pool` carries the samples to another machine; without their hidden states, which --spans has
+our llama-server read anew, at a third of the cost of drawing. With --mutations, `inputs.jsonl` and
 `executions.jsonl` are beside: what every program, also one that fails its examples, made of inputs that
 nobody knows an answer to. Every step is taken up where a kill left it.
 """
@@ -57,6 +57,7 @@ EXAMPLES = """examples:
   python -m benchmark.deep_pool --model qwen2.5-coder-1.5b --pool data/pools/deep-1.5b
   python -m benchmark.deep_pool --inputs 0 --pool data/pools/plain    samples alone, programs not compared
   python -m benchmark.deep_pool --samples data/pools/plain/pool       the same samples, programs compared
+  python -m benchmark.deep_pool --spans                               read unpacked samples' hidden states
   python -m benchmark.deep_pool --frozen                              no model: from recorded samples alone
   python -m benchmark.deep_pool --inputs-file mine.jsonl              lines {"task": ..., "input": ...}
   python -m benchmark.deep_pool --json | tail -n 1 | jq .runs
@@ -154,7 +155,14 @@ async def _draw(
         if options.target is None:
             samples = options.samples.absolute() if options.samples else None
             pooled = await held.enter_async_context(
-                pooled_stack(settings, store.directory, console, samples=samples, frozen=options.frozen)
+                pooled_stack(
+                    settings,
+                    store.directory,
+                    console,
+                    samples=samples,
+                    frozen=options.frozen,
+                    read_spans=options.spans,
+                )
             )
             stack = pooled.stack
         else:
@@ -238,6 +246,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
     add("--inputs-file", type=Path, metavar="FILE", help="and on inputs of your own, JSON lines")
     add("--samples", type=Path, metavar="DIR", help="where the samples are kept [POOL/pool]")
     add("--frozen", action="store_true", help="no model: samples that are not there make a task fail")
+    add("--spans", action="store_true", help="samples that lack their hidden states are read for them")
     add("--pool", type=Path, metavar="DIR", help="where the pool is kept [DATA_DIR/pools/NAME]")
     add(
         "--model", metavar="M", help="a model of the catalogue, for a stack started here [that of atlas.conf]"
@@ -247,8 +256,10 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     add("--config", type=Path, metavar="FILE", help="settings file [$ATLAS_CONF, else ./atlas.conf]")
     options = parser.parse_args(argv)
-    if options.target is not None and (options.frozen or options.samples):
-        parser.error("--target draws through another gateway: --frozen and --samples go without it")
+    if options.target is not None and (options.frozen or options.samples or options.spans):
+        parser.error("--target draws through another gateway: --frozen, --samples and --spans go without it")
+    if options.frozen and options.spans:
+        parser.error("--spans asks the model server, and with --frozen there is none")
     try:
         return options, from_options(options)
     except BadInput as error:

@@ -43,13 +43,15 @@ async def pooled_stack(
     *,
     samples: Path | None = None,
     frozen: bool = False,
+    read_spans: bool = False,
 ) -> AsyncIterator[Pooled]:
     """Start everything for the model of the settings, and stop it at the end.
 
     `directory` keeps the samples (`pool/`, or `samples` elsewhere) and the stack's journal (`stack/`), so
     that after a kill the next to come finds both. A model server elsewhere (the first of LLAMA_URL) is drawn
-    from where it is; with `frozen` there is none, and samples that were never drawn cannot be had. Enter it
-    in the main thread: children die with the thread that started them.
+    from where it is; with `frozen` there is none, and samples that were never drawn cannot be had;
+    `read_spans` is `SamplePool`'s. Enter it in the main thread: children die with the thread that started
+    them.
 
     Raises:
         AtlasError: the model is missing, something cannot start, or the pool is another model's.
@@ -63,7 +65,7 @@ async def pooled_stack(
             upstream, *_ = settings.llama_urls or ("",)
             if not upstream:
                 upstream, model = await held.enter_async_context(_model_server(settings, directory))
-            pool = await held.enter_async_context(SamplePool(samples, upstream))
+            pool = await held.enter_async_context(SamplePool(samples, upstream, read_spans=read_spans))
         own = {"data_dir": directory / "stack", "llama_url": pool.url}
         stack = await held.enter_async_context(
             own_stack.private(settings.model_copy(update=own | {"redis_url": None}), console)

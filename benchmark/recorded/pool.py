@@ -30,16 +30,20 @@ COMPLETIONS = "completions.sqlite"
 class SamplePool:
     """An async context manager; `url` is a model server that draws from `upstream_url` what it has not yet.
 
+    With `read_spans` recorded answers that are asked for get the span embeddings they lack; without, only
+    where the call wants them. What is drawn always brings them.
+
     Raises (from `async with`):
         Conflict: the pool is another model's, or in use by another process.
         ModelServerError: the upstream does not answer.
         InfrastructureError: the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, upstream_url: str) -> None:
+    def __init__(self, directory: Path, upstream_url: str, *, read_spans: bool = False) -> None:
         self.directory = directory
         self.url = ""
         self.counts = Counts()
+        self._read_spans = read_spans
         self._upstream_url = upstream_url
         self._upstream: Upstream | None = None
         self._stack = AsyncExitStack()
@@ -68,7 +72,7 @@ class SamplePool:
             save_model_facts(self.directory, model, any_build=True)
             store = CompletionStore(self.directory / COMPLETIONS)
             stack.callback(store.close)
-            self._upstream = Upstream(self._upstream_url, store, facts)
+            self._upstream = Upstream(self._upstream_url, store, facts, read_spans=self._read_spans)
             stack.push_async_callback(self._upstream.aclose)
             app = recording(self._upstream, facts.model, self.counts)
             self.url = await stack.enter_async_context(served(app))

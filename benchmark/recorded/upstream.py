@@ -127,12 +127,14 @@ class Drawing:
 class Upstream:
     """The llama-server that draws what the store does not have."""
 
-    def __init__(self, url: str, store: CompletionStore, facts: ServerFacts) -> None:
+    def __init__(
+        self, url: str, store: CompletionStore, facts: ServerFacts, *, read_spans: bool = False
+    ) -> None:
         timeout = httpx.Timeout(IDLE_TIMEOUT_S, connect=5.0)
         limits = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
         self.http = httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
         self.drawn = self.spans_read = 0
-        self._reader = SpanReader(self.http)
+        self._reader, self._read_spans = SpanReader(self.http), read_spans
         self._store, self._facts = store, facts
         self._under_way: dict[tuple[str, int], tuple[Drawing, int]] = {}
 
@@ -155,22 +157,21 @@ class Upstream:
         return found
 
     async def found(self, call: Call, seed: int) -> Recorded | None:
-        """Return a choice of the store; one that lacks the span asked for gets it, if it can be read.
+        """Return a choice of the store; one that lacks the span that is wanted gets it, if it can be read.
 
         Raises:
             AtlasError, httpx.HTTPError: the upstream fails at it.
         """
-        if (known := self._store.find(call, seed)) or not call.embedding:
+        known = self._store.find(call, seed)
+        wanted = call.embedding or (self._read_spans and call.schema_sha256 is None)
+        if not wanted or (known and known.choice.span):
             return known
-        bare = self._store.find(call.model_copy(update={"embedding": False}), seed)
-        if bare is None:
-            return None
-        span = await self._reader.read(call.prompt, bare)
-        if span is None:
-            return None
+        bare = known or self._store.find(call.model_copy(update={"embedding": False}), seed)
+        span = await self._reader.read(call.prompt, bare) if bare else None
+        if bare is None or span is None:
+            return known
         self.spans_read += 1
-        choice = bare.choice.model_copy(update={"span": span})
-        whole = bare.model_copy(update={"choice": choice})
+        whole = bare.model_copy(update={"choice": bare.choice.model_copy(update={"span": span})})
         self._store.add_span(call, seed, whole)
         return whole
 

@@ -76,8 +76,9 @@ async def test_span_embeddings_are_drawn_for_whoever_may_want_them(
     assert spanned.model_copy(update={"span": None}) == first
 
 
+@pytest.mark.parametrize("without_asking", [False, True])
 async def test_spans_that_were_not_recorded_are_read_once_and_are_those_of_drawing(
-    native_llama: Path, smol_model: ModelFile, tmp_path: Path
+    without_asking: bool, native_llama: Path, smol_model: ModelFile, tmp_path: Path
 ) -> None:
     asked = CompletionRequest(prompt="1, 2, 3,", sampling=DRAWN, n=3, embedding=True)
     with serve(native_llama, smol_model.path, tmp_path / "log") as native:
@@ -86,8 +87,11 @@ async def test_spans_that_were_not_recorded_are_read_once_and_are_those_of_drawi
         await client.aclose()
         unpack_without_spans(tmp_path / "pool", asked, native.url, drawn)
         for _ in range(2):
-            async with SamplePool(tmp_path / "pool", native.url) as pool:
+            async with SamplePool(tmp_path / "pool", native.url, read_spans=without_asking) as pool:
                 client = LlamaClient(pool.url)
+                if without_asking:  # then they are read whatever the call wants
+                    await client.complete(asked.model_copy(update={"embedding": False}))
+                    pool.counts.recorded = 0
                 read = (await client.complete(asked)).choices
                 await client.aclose()
                 counts = pool.drawn, pool.recorded, pool.spans_read
