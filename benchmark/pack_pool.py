@@ -153,7 +153,7 @@ def samples_of(pool: Path) -> Path:
 def _line(row: Row, *, pieces: bool, spans: bool) -> bytes:
     recorded = row.recorded if pieces else row.recorded.model_copy(update={"pieces": None})
     if not spans:
-        recorded = recorded.model_copy(update={"choice": recorded.choice.model_copy(update={"span": None})})
+        recorded = recorded.without_span()
     line = Line(**row._replace(recorded=recorded)._asdict())
     return f"{line.model_dump_json()}\n".encode()
 

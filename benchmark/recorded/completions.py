@@ -152,6 +152,10 @@ class Recorded(Contract):
             return self
         return self._cut(call)
 
+    def without_span(self) -> Recorded:
+        """Return it without its span embedding."""
+        return self.model_copy(update={"choice": self.choice.model_copy(update={"span": None})})
+
     def _stops_as(self, call: Call) -> bool:
         if self.stop is not None and call.stop is not None:
             return self.stop == call.stop
@@ -245,7 +249,7 @@ class CompletionStore:
         Raises:
             InfrastructureError: the file cannot be written.
         """
-        bare = _without_span(recorded)
+        bare = recorded.without_span()
         try:
             rows = self._database.execute(
                 "SELECT rowid, body FROM completions WHERE key = ? AND seed = ?", (call.key, seed)
@@ -298,13 +302,13 @@ class CompletionStore:
         return new
 
     def _has_row(self, row: Row) -> bool:
-        """Whether this choice is there, with or without its pieces."""
+        """Whether this choice is there, with or without its pieces; with its span embedding, if it has one."""
         rows = self._database.execute(
             "SELECT body FROM completions WHERE key = ? AND seed = ?", (row.key, row.seed)
         )
-        bare = row.recorded.model_copy(update={"pieces": None})
-        found = (Recorded.model_validate_json(body) for (body,) in rows)
-        return any(each.model_copy(update={"pieces": None}) == bare for each in found)
+        found = [Recorded.model_validate_json(body) for (body,) in rows]
+        bare, span = _bare(row.recorded), row.recorded.choice.span
+        return any(_bare(each) == bare and span in (None, each.choice.span) for each in found)
 
     def _has(self, call: Call, seed: int, recorded: Recorded) -> bool:
         asked = call.sampling.model_copy(update={"max_tokens": recorded.asked})
@@ -320,8 +324,8 @@ class CompletionStore:
         self._database.execute("INSERT INTO completions VALUES (?, ?, ?, ?, ?)", row)
 
 
-def _without_span(recorded: Recorded) -> Recorded:
-    return recorded.model_copy(update={"choice": recorded.choice.model_copy(update={"span": None})})
+def _bare(recorded: Recorded) -> Recorded:
+    return recorded.without_span().model_copy(update={"pieces": None})
 
 
 class Records(Protocol):

@@ -86,6 +86,7 @@ def test_hidden_states_are_packed_only_where_they_are_asked_for(tmp_path: Path) 
         (row,) = read_packed(tmp_path / "p.xz")[1]
         assert row.recorded.choice.span == (span if spans else None)
         assert row.recorded.choice.text == "x"
+        assert unpack(tmp_path / "p.xz", there).new == 0, "it is there, with or without them"
 
 
 def test_no_prompt_is_in_it(tmp_path: Path) -> None:
