@@ -7,7 +7,7 @@ The pool is a run directory (`benchmark.run_store`) whose policy draws k plain s
 compares on generated inputs what passes the public examples. Every model call goes through a sample pool
 (`pool/` in it, or --samples): what was drawn once is not drawn again, by whatever policy of the same model.
 `benchmark.pack_pool` carries the samples to another machine; without their hidden states, which --spans has
-our llama-server read anew, at a third of the cost of drawing. With --mutations, `inputs.jsonl` and
+our llama-server read anew. With --mutations, `inputs.jsonl` and
 `executions.jsonl` are beside: what every program, also one that fails its examples, made of inputs that
 nobody knows an answer to. Every step is taken up where a kill left it.
 """

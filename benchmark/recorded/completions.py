@@ -302,7 +302,7 @@ class CompletionStore:
         return new
 
     def _has_row(self, row: Row) -> bool:
-        """Whether this choice is there, with or without its pieces; with its span embedding, if it has one."""
+        """Whether this choice is there, with or without its pieces; with its span, if it has one."""
         rows = self._database.execute(
             "SELECT body FROM completions WHERE key = ? AND seed = ?", (row.key, row.seed)
         )

@@ -1,7 +1,7 @@
 """Span embeddings of answers that were recorded without them: their tokens are read once more, not drawn.
 
 A llama-server with patches/0003 reads an answer's tokens in one batch, behind the prompt that is in its cache
-already: a third of the work of drawing it. The states are those that drawing would have given, but for what
+already, which costs less than drawing it. The states are those that drawing would have given, but for what
 batches of quantised weights differ in (cosines near 1; `benchmark.span_equality`).
 """
 
