@@ -85,7 +85,7 @@ def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
     assert (made.programs, made.inputs, made.runs) == (6, 9, 27)
     assert (made.drawn, made.recorded) == (6, 0)
     again = asyncio.run(record())
-    nothing = {"runs": 0, "drawn": None, "recorded": None, "seconds": again.seconds}
+    nothing = {"runs": 0, "drawn": None, "recorded": None, "spans_read": None, "seconds": again.seconds}
     assert again == made.model_copy(update=nothing)
 
     inputs = list(read_rows(pool / INPUTS, GeneratedInput))

@@ -12,7 +12,7 @@ from atlas.contracts import Example, Problem, Verdict
 from atlas.executor import ExecuteRequest, ExecuteResponse, Run, RunStatus
 from atlas.judge import judge
 from services.sandbox.runner import Runner
-from tests.escape.corpus import SHORT, Attack, program
+from tests.escape.corpus import AMPLE, Attack, program
 from tests.escape.scene import Scene, left_running
 
 # Resident memory is more than the limit by what the interpreter itself has.
@@ -38,7 +38,7 @@ def attempt(attack: Attack, runner: Runner, scene: Scene, *, alone: bool = True)
         response = runner.execute(_request(attack, scene))
     achieved = [complaint for run in response.runs for complaint in _achieved(attack, run, scene)]
     if attack.then:
-        later = runner.execute(ExecuteRequest(code=program(attack.then), inputs=("",), limits=SHORT))
+        later = runner.execute(ExecuteRequest(code=program(attack.then), inputs=("",), limits=AMPLE))
         achieved += [f"the next run: {text}" for text in _said(later.runs[0])]
         if later.runs[0].status is not RunStatus.OK:
             achieved.append(f"the next run: {later.runs[0]}")
@@ -84,7 +84,7 @@ def _neighbour(runner: Runner, attack: Attack) -> Iterator[None]:
         yield
         return
     code = "import time\ntext = input()\nprint(text, flush=True)\ntime.sleep(0.6)"
-    request = ExecuteRequest(code=code, inputs=(f"neighbour-{secrets.token_hex(8)}",), limits=SHORT)
+    request = ExecuteRequest(code=code, inputs=(f"neighbour-{secrets.token_hex(8)}",), limits=AMPLE)
     thread = threading.Thread(target=runner.execute, args=(request,))
     thread.start()
     yield
@@ -111,7 +111,7 @@ def _deceive(attack: Attack, runner: Runner) -> list[str]:
         statement="Say what cannot be known.",
         kind=attack.kind,
         entry_point="solve" if function else None,
-        limits=SHORT,
+        limits=AMPLE,
     )
     tests = [Example(input="1", output=f'"{answer}"' if function else answer)]
     local = _Local(runner)

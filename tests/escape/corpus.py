@@ -42,7 +42,8 @@ NO: Control = "no"
 YES: Control = "yes"
 MACHINE: Control = "machine"
 
-SHORT = Limits(time_s=1, memory_mb=64, output_kb=64)
+# For what ends by another limit or by itself, however slow the machine is; the other for the time limit.
+AMPLE = Limits(time_s=10, memory_mb=64, output_kb=64)
 BRIEF = Limits(time_s=0.3, memory_mb=64, output_kb=64)
 
 
@@ -64,7 +65,7 @@ class Attack:
     name: str
     witness: Witness
     statuses: frozenset[RunStatus] = frozenset({OK})
-    limits: Limits = SHORT
+    limits: Limits = AMPLE
     control: Control = NO
     inputs: int = 1
     long: bool = False
@@ -106,29 +107,29 @@ def _judged(
 ATTACKS = (
     # resources
     Attack("fork_bomb", "processes"),
-    _ends("thread_bomb", OK, limits=SHORT),
-    _ends("memory_hog", MEMORY),
-    _ends("memory_maps", OK, MEMORY, limits=SHORT),
-    _ends("kernel_memory", OK, limits=SHORT),
+    _ends("thread_bomb", OK, limits=AMPLE),
+    _ends("memory_hog", MEMORY, limits=AMPLE),
+    _ends("memory_maps", OK, MEMORY, limits=AMPLE),
+    _ends("kernel_memory", OK, limits=AMPLE),
     Attack("disk_fill", "later", then="find_files"),
     Attack("inode_fill", "later", then="find_files"),
     Attack("directory_depth", "later", frozenset({OK, CRASHED}), then="find_files"),
-    _ends("descriptor_fill", OK, limits=SHORT),
-    _ends("output_flood", OUTPUT),
-    _ends("error_flood", OUTPUT, CRASHED),
+    _ends("descriptor_fill", OK, limits=AMPLE),
+    _ends("output_flood", OUTPUT, limits=AMPLE),
+    _ends("error_flood", OUTPUT, CRASHED, limits=AMPLE),
     _ends("endless_sleep", TIME),
     _ends("endless_loop", TIME),
     _ends("threads_burn", TIME),
     _ends("endless_exit", TIME),
-    _ends("stop_itself", OK, limits=SHORT),
-    _ends("kill_itself", OK, limits=SHORT),
+    _ends("stop_itself", OK, limits=AMPLE),
+    _ends("kill_itself", OK, limits=AMPLE),
     _ends("huge_integers", TIME),
-    _ends("deep_recursion", CRASHED, MEMORY, limits=SHORT),
-    _ends("stack_overflow", CRASHED, MEMORY),
-    _ends("segfault", CRASHED),
-    _ends("abort", CRASHED),
+    _ends("deep_recursion", CRASHED, MEMORY, limits=AMPLE),
+    _ends("stack_overflow", CRASHED, MEMORY, limits=AMPLE),
+    _ends("segfault", CRASHED, limits=AMPLE),
+    _ends("abort", CRASHED, limits=AMPLE),
     _ends("forged_bytecode", CRASHED, MEMORY, TIME),
-    _ends("zip_bomb", MEMORY, TIME, limits=SHORT),
+    _ends("zip_bomb", MEMORY, TIME),
     _ends("pickle_bomb", MEMORY, TIME, FORBIDDEN),
     _ends("regex_bomb", TIME),
     _ends("compile_bomb", MEMORY, TIME, COMPILE),
