@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,10 +113,8 @@ def files(run: Path) -> frozenset[tuple[str, int]]:
     Locks are none of it: they are taken to look, too.
     """
     found = set()
-    for path in run.rglob("*"):
-        try:
-            if path.name != ".lock" and path.is_file():
+    for folder, _, names in os.walk(run):  # passes over a directory that was renamed just now
+        for path in (Path(folder, name) for name in names if name != ".lock"):
+            with contextlib.suppress(FileNotFoundError):
                 found.add((str(path.relative_to(run)), path.stat().st_mtime_ns))
-        except FileNotFoundError:  # renamed just now
-            continue
     return frozenset(found)

@@ -42,9 +42,38 @@ def complete(server: NativeLlama, prompt: str, **fields: object) -> dict[str, An
     return choice
 
 
+def refused_drafts(answer: dict[str, Any]) -> int:
+    timings = answer["timings"]
+    return int(timings.get("draft_n", 0)) - int(timings.get("draft_n_accepted", 0))
+
+
+@pytest.fixture(scope="module")
+def rounding(
+    native_llama: Path, stock: NativeLlama, smol_model: ModelFile, tmp_path_factory: pytest.TempPathFactory
+) -> float:
+    """Worst cosine of /embedding's own rows, read two at a time, to the unpatched server's, read at once.
+
+    A processor's kernels for few tokens and for many may round farther apart than the bar: no span is nearer.
+    """
+    flags = ("--pooling", "none", "--batch-size", "2", "--ubatch-size", "2")  # the least that it starts with
+    log, worst = tmp_path_factory.mktemp("rounding") / "log", 1.0
+    with serve(native_llama, smol_model.path, log, *flags, slots=1) as one_by_one:
+        for prompt in PROMPTS:
+            asked = one_by_one.tokens(prompt)
+            tokens = asked + complete(one_by_one, prompt, n_predict=24)["tokens"][:-1]
+            rows = zip(one_by_one.embed(tokens), stock.embed(tokens), strict=True)
+            worst = min(worst, *[cosine(a, b) for a, b in rows][len(asked) - 1 :])
+    return worst
+
+
 @pytest.mark.parametrize("speculation", SPECULATION)
 def test_the_span_is_that_of_a_full_prefill(
-    speculation: str, native_llama: Path, stock: NativeLlama, smol_model: ModelFile, tmp_path: Path
+    speculation: str,
+    native_llama: Path,
+    stock: NativeLlama,
+    smol_model: ModelFile,
+    rounding: float,
+    tmp_path: Path,
 ) -> None:
     flags = ["--pooling", "mean", *SPECULATION[speculation]]
     if speculation == "draft":
@@ -54,8 +83,8 @@ def test_the_span_is_that_of_a_full_prefill(
         found = [agreement(server, stock, prompt, body) for prompt in PROMPTS]
     assert len(found) == 20
     assert min(each.mean for each in found) >= MEAN_AT_LEAST
-    assert min(each.last for each in found) >= LAST_AT_LEAST
-    assert min(each.prompt_last for each in found) >= LAST_AT_LEAST
+    assert min(each.last for each in found) >= min(LAST_AT_LEAST, rounding)
+    assert min(each.prompt_last for each in found) >= min(LAST_AT_LEAST, rounding)
     drafted, accepted = sum(each.drafted for each in found), sum(each.accepted for each in found)
     if speculation != "plain":
         assert drafted > accepted > 0, "drafts were accepted, and drafts were rejected"
@@ -75,8 +104,10 @@ def test_token_by_token_the_states_are_the_same(
     temperature = 0.9 if speculation == "draft" else 0.0
     with serve(native_llama, smol_model.path, tmp_path / "log", *flags, slots=1, embeddings=False) as server:
         exact = {"embedding_encoding": "float32", "temperature": temperature, "seed": 2}
-        whole = complete(server, PROMPTS[0], n_predict=24, **exact)
-        prompt, rows = server.tokens(PROMPTS[0]), []
+        answers = {text: complete(server, text, n_predict=24, **exact) for text in PROMPTS}
+        # One whose drafts were partly refused: which that is depends on how the processor rounds.
+        text = max(PROMPTS, key=lambda text: refused_drafts(answers[text]))
+        whole, prompt, rows = answers[text], server.tokens(text), []
         for length in range(24):
             (one,) = server.complete(
                 {"prompt": prompt + whole["tokens"][:length], "n_predict": 1, **STATES, **exact}
@@ -86,7 +117,7 @@ def test_token_by_token_the_states_are_the_same(
     np.testing.assert_allclose(span.mean, states.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(span.last, states[-1], rtol=1e-4, atol=1e-5)
     if speculation != "plain":
-        assert whole["timings"]["draft_n"] > whole["timings"]["draft_n_accepted"]
+        assert refused_drafts(whole) > 0
 
 
 def test_states_one_token_off_are_farther_by_far(patched: NativeLlama, stock: NativeLlama) -> None:
