@@ -80,7 +80,8 @@ class ServerFacts(Contract):
     """What a llama-server says of itself, now.
 
     `context_tokens`: the most a slot holds, prompt and completion. `span_n_embd`: the length of its span
-    embeddings, None if it has none (of the convention known here). `pools`: /embedding takes a pooling.
+    embeddings, None if it has none (of the convention known here). `pools`: /embedding takes a pooling;
+    `from_token`: it can leave out the states of a text's beginning.
     """
 
     model: str
@@ -88,6 +89,7 @@ class ServerFacts(Contract):
     slots: int
     span_n_embd: int | None = None
     pools: bool = False
+    from_token: bool = False
 
 
 class ModelServer(Protocol):
@@ -194,6 +196,7 @@ class LlamaClient:
                 slots=props["total_slots"],
                 span_n_embd=span["n_embd"] if span and span["version"] == SPAN_VERSION else None,
                 pools="pooling_per_request" in props,
+                from_token=bool(props.get("embedding_from_token")),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise foreign("/props", error) from error

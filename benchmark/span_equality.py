@@ -89,6 +89,15 @@ def agreement(patched: NativeLlama, stock: NativeLlama, prompt: str, body: dict[
     )
 
 
+def worst(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """The least cosine of a row to the other's row, both of shape (rows, n_embd).
+
+    Raises:
+        ValueError: there is another number of rows, or none.
+    """
+    return min(cosine(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 def cosine(a: Vector, b: Vector) -> float:
     """Cosine similarity of two vectors."""
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -249,15 +249,11 @@ class CompletionStore:
         Raises:
             InfrastructureError: the file cannot be written.
         """
-        bare = recorded.without_span()
+        bare, body = recorded.without_span(), recorded.model_dump_json()
         try:
-            rows = self._database.execute(
-                "SELECT rowid, body FROM completions WHERE key = ? AND seed = ?", (call.key, seed)
-            )
-            same = [row for row, body in rows if Recorded.model_validate_json(body) == bare]
-            for row in same:
-                body = recorded.model_dump_json()
-                self._database.execute("UPDATE completions SET body = ? WHERE rowid = ?", (body, row))
+            for row, found in self._of_seed(call.key, seed):
+                if found == bare:
+                    self._database.execute("UPDATE completions SET body = ? WHERE rowid = ?", (body, row))
         except sqlite3.Error as error:
             raise InfrastructureError(f"a span embedding cannot be recorded: {error}") from error
 
@@ -303,20 +299,21 @@ class CompletionStore:
 
     def _has_row(self, row: Row) -> bool:
         """Whether this choice is there, with or without its pieces; with its span, if it has one."""
-        rows = self._database.execute(
-            "SELECT body FROM completions WHERE key = ? AND seed = ?", (row.key, row.seed)
-        )
-        found = [Recorded.model_validate_json(body) for (body,) in rows]
         bare, span = _bare(row.recorded), row.recorded.choice.span
+        found = (each for _, each in self._of_seed(row.key, row.seed))
         return any(_bare(each) == bare and span in (None, each.choice.span) for each in found)
 
     def _has(self, call: Call, seed: int, recorded: Recorded) -> bool:
         asked = call.sampling.model_copy(update={"max_tokens": recorded.asked})
         same = call.model_copy(update={"sampling": asked, "stop": recorded.stop})
+        return any(each.answer(same) for _, each in self._of_seed(call.key, seed))
+
+    def _of_seed(self, key: str, seed: int) -> list[tuple[int, Recorded]]:
+        """Return what was recorded of one seed, by the number of its row."""
         rows = self._database.execute(
-            "SELECT body FROM completions WHERE key = ? AND seed = ?", (call.key, seed)
+            "SELECT rowid, body FROM completions WHERE key = ? AND seed = ?", (key, seed)
         )
-        return any(Recorded.model_validate_json(body).answer(same) for (body,) in rows)
+        return [(row, Recorded.model_validate_json(body)) for row, body in rows]
 
     def _insert(self, call: Call, seed: int, recorded: Recorded) -> None:
         tokens_in = recorded.choice.usage.tokens_in

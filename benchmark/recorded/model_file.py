@@ -12,7 +12,7 @@ MODEL = "model.json"
 # What changes what is drawn. The time of asking, slots, and settings of the stack do not.
 SAME = ("model", "chat_template", "context_tokens", "span_n_embd", "build", "quantization")
 # What samples of one pool may differ in: another build of llama-server serves the same weights.
-OF_THE_SERVER = ("span_n_embd", "build")
+OF_THE_SERVER = frozenset({"span_n_embd", "build"})
 
 
 def save_model_facts(directory: Path, facts: ModelFacts, *, any_build: bool = False) -> None:
@@ -26,17 +26,17 @@ def save_model_facts(directory: Path, facts: ModelFacts, *, any_build: bool = Fa
         InfrastructureError: `model.json` cannot be read or written.
     """
     known = read_model_facts(directory)
-    before = known or facts
-    differ = [name for name in SAME if getattr(before, name) != getattr(facts, name)]
-    allowed = OF_THE_SERVER if any_build else ()
-    if known is None or (differ and all(name in allowed for name in differ)):
-        try:
-            write_atomic(directory / MODEL, facts.model_dump_json(indent=1) + "\n")
-        except OSError as error:
-            raise InfrastructureError(f"cannot write {directory / MODEL}: {error.strerror}") from error
-    elif differ:
-        told = "; ".join(f"{name} was {_told(before, name)}, is {_told(facts, name)}" for name in differ)
-        raise Conflict(f"{directory} was drawn from another model server: {told}")
+    if known is not None:
+        differ = [name for name in SAME if getattr(known, name) != getattr(facts, name)]
+        if not differ:
+            return
+        if not (any_build and OF_THE_SERVER.issuperset(differ)):
+            told = "; ".join(f"{name} was {_told(known, name)}, is {_told(facts, name)}" for name in differ)
+            raise Conflict(f"{directory} was drawn from another model server: {told}")
+    try:
+        write_atomic(directory / MODEL, facts.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise InfrastructureError(f"cannot write {directory / MODEL}: {error.strerror}") from error
 
 
 def read_model_facts(directory: Path) -> ModelFacts | None:

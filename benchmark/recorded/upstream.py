@@ -16,7 +16,7 @@ from atlas.llama import ONCE, ServerFacts
 from atlas.llama_stream import PATH
 from benchmark.recorded.chunks import recorded_of
 from benchmark.recorded.completions import Call, CompletionStore, Recorded
-from benchmark.recorded.read_spans import SpanReader
+from benchmark.recorded.read_spans import read_span
 
 IDLE_TIMEOUT_S = 600.0
 SPAN = {"return_embedding": True, "return_prompt_embedding": True, "embedding_encoding": "float16"}
@@ -134,7 +134,7 @@ class Upstream:
         limits = httpx.Limits(max_connections=None, keepalive_expiry=2.0)
         self.http = httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
         self.drawn = self.spans_read = 0
-        self._reader, self._read_spans = SpanReader(self.http), read_spans
+        self._read_spans = read_spans
         self._store, self._facts = store, facts
         self._under_way: dict[tuple[str, int], tuple[Drawing, int]] = {}
 
@@ -164,10 +164,11 @@ class Upstream:
         """
         known = self._store.find(call, seed)
         wanted = call.embedding or (self._read_spans and call.schema_sha256 is None)
-        if not wanted or (known and known.choice.span):
+        able = self._facts.from_token and self._facts.span_n_embd is not None
+        if not (wanted and able) or (known and known.choice.span):
             return known
         bare = known or self._store.find(call.model_copy(update={"embedding": False}), seed)
-        span = await self._reader.read(call.prompt, bare) if bare else None
+        span = await read_span(self.http, call.prompt, bare) if bare else None
         if bare is None or span is None:
             return known
         self.spans_read += 1

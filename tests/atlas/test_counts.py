@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,8 +12,7 @@ from hypothesis import strategies as st
 from atlas.contracts import Example, Problem
 from atlas.counts import Count, counts, holds, in_every, resized
 from atlas.mutations import mutations
-
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from tests.support.shared_data import SHARED
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,8 @@ from hypothesis import strategies as st
 
 from atlas.contracts import Problem
 from atlas.statement_examples import MOST_EXAMPLES, statement_examples
+from tests.support.shared_data import SHARED
 
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 LISTED = ("humaneval_plus", "mbpp_plus", "lcb_official", "lcb_statements")
 
 

@@ -7,17 +7,15 @@ the few that are most likely to, so that a change of either checker shows.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from benchmark.datasets import normalised
 from benchmark.regrade import grade_both
 from benchmark.scoring.grader import Grader
+from tests.support.shared_data import SHARED
 
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 ODD = "HumanEval/47"  # an example of its statement is wrong: benchmark/datasets/oddities.toml
 DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from benchmark.datasets.answers import accepts_one
 from benchmark.datasets.conversion import CodeTask
 from benchmark.datasets.native import native_rows
 from benchmark.datasets.selection import Loaded, from_mapping, load
+from tests.support.shared_data import SHARED
 
 Row = dict[str, Any]
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def complete(number: int, name: str, docstring: str, body: str, test: str, arguments: str = "x") -> Row:

@@ -22,8 +22,8 @@ from atlas.errors import BadInput
 from benchmark.datasets import load
 from benchmark.datasets.lcb_jsonl import read_rows, task
 from benchmark.tasks import HiddenTests
+from tests.support.shared_data import SHARED
 
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 SECRET = "4242424242"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ import pytest
 from atlas.errors import ConfigError
 from benchmark.datasets import load
 from benchmark.datasets.oddities import FILE, for_task, oddities, of, read
-
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from tests.support.shared_data import SHARED
 
 
 def test_every_entry_is_found_again() -> None:

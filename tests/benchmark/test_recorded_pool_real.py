@@ -17,7 +17,7 @@ from benchmark.recorded.completions import Call, CompletionStore, Recorded
 from benchmark.recorded.model_app import Counts, frozen
 from benchmark.recorded.model_file import read_model_facts
 from benchmark.recorded.pool import COMPLETIONS, SamplePool
-from benchmark.recorded.read_spans import SpanReader
+from benchmark.recorded.read_spans import read_span
 from benchmark.recorded.serving import served
 from benchmark.span_equality import cosine
 
@@ -106,7 +106,7 @@ async def test_spans_that_were_not_recorded_are_read_once_and_are_those_of_drawi
             assert cosine(ours.span.vector(which), theirs.span.vector(which)) > 0.998
 
 
-async def test_a_server_that_cannot_read_them_draws_anew(
+async def test_answers_of_unknown_tokens_and_servers_without_our_patches_give_none(
     llama_url: str, native_llama: Path, smol_model: ModelFile, tmp_path: Path
 ) -> None:
     asked = CompletionRequest(prompt="1, 2, 3,", sampling=DRAWN)
@@ -114,13 +114,14 @@ async def test_a_server_that_cannot_read_them_draws_anew(
     bare = Recorded(choice=stranger.choices[0].model_copy(update={"stopped_by": ","}), asked=12, stop=())
     with serve(native_llama, smol_model.path, tmp_path / "log") as native:
         async with httpx.AsyncClient(base_url=native.url) as http:
-            assert await SpanReader(http).read("1, 2, 3,", bare) is None, "a stop string cut it"
+            assert await read_span(http, "1, 2, 3,", bare) is None, "a stop string cut it"
             tokens = bare.choice.usage.model_copy(update={"tokens_out": 99})
             other = bare.choice.model_copy(update={"stopped_by": None, "usage": tokens})
-            assert await SpanReader(http).read("1, 2, 3,", bare.model_copy(update={"choice": other})) is None
-    async with httpx.AsyncClient(base_url=llama_url) as http:
-        whole = Recorded(choice=stranger.choices[0], asked=12, stop=())
-        assert await SpanReader(http).read("1, 2, 3,", whole) is None, "a server without our patches"
+            assert await read_span(http, "1, 2, 3,", bare.model_copy(update={"choice": other})) is None
+    unpack_without_spans(tmp_path / "pool", asked, llama_url, stranger.choices)
+    async with SamplePool(tmp_path / "pool", llama_url, read_spans=True) as pool:
+        assert (await LlamaClient(pool.url).complete(asked)).choices == stranger.choices
+        assert (pool.recorded, pool.spans_read) == (1, 0), "a server without our patches"
 
 
 def unpack_without_spans(
@@ -132,6 +133,5 @@ def unpack_without_spans(
     model = httpx.get(f"{url}/props").json()["model_alias"]
     call = Call(model=model, prompt=asked.prompt, sampling=asked.sampling, n=len(drawn), embedding=False)
     for seed, choice in zip(call.seeds, drawn, strict=True):
-        bare = Recorded(choice=choice.model_copy(update={"span": None}), asked=12, stop=())
-        store.add(call, {seed: bare})
+        store.add(call, {seed: Recorded(choice=choice, asked=12, stop=()).without_span()})
     store.close()

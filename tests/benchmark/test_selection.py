@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from atlas.contracts import Example
 from atlas.errors import BadInput
 from benchmark.datasets.id_lists import read_ids
 from benchmark.datasets.selection import Selection, add_options, from_mapping, from_options, load
-
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from tests.support.shared_data import SHARED
 
 
 def row(name: str, day: str | None = "2024-01-20") -> dict[str, Any]:

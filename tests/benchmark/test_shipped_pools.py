@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -15,10 +14,10 @@ from benchmark.deep_pool import deep, parse
 from benchmark.pack_pool import read_packed
 from benchmark.recorded.completions import sha256
 from benchmark.run_store import content_sha256
+from tests.support.shared_data import SHARED
 
 REPO = Path(__file__).parents[2]
 POOLS = REPO / "benchmark" / "data" / "pools"
-SHARED = Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
 SLICES = json.loads((POOLS / "slices.json").read_text())
 FILES = sorted(POOLS.glob("*.jsonl.xz"))
 DATA = {

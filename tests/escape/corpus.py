@@ -84,9 +84,9 @@ def program(name: str) -> str:
     return (PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
 
 
-def _ends(name: str, *statuses: RunStatus, limits: Limits = BRIEF) -> Attack:
+def _ends(name: str, *statuses: RunStatus) -> Attack:
     """An attack on the machine's resources."""
-    return Attack(name, "status", frozenset(statuses), limits)
+    return Attack(name, "status", frozenset(statuses), BRIEF if TIME in statuses else AMPLE)
 
 
 def _refused(name: str, witness: Witness = "said", *, control: Control = NO) -> Attack:
@@ -107,27 +107,27 @@ def _judged(
 ATTACKS = (
     # resources
     Attack("fork_bomb", "processes"),
-    _ends("thread_bomb", OK, limits=AMPLE),
-    _ends("memory_hog", MEMORY, limits=AMPLE),
-    _ends("memory_maps", OK, MEMORY, limits=AMPLE),
-    _ends("kernel_memory", OK, limits=AMPLE),
+    _ends("thread_bomb", OK),
+    _ends("memory_hog", MEMORY),
+    _ends("memory_maps", OK, MEMORY),
+    _ends("kernel_memory", OK),
     Attack("disk_fill", "later", then="find_files"),
     Attack("inode_fill", "later", then="find_files"),
     Attack("directory_depth", "later", frozenset({OK, CRASHED}), then="find_files"),
-    _ends("descriptor_fill", OK, limits=AMPLE),
-    _ends("output_flood", OUTPUT, limits=AMPLE),
-    _ends("error_flood", OUTPUT, CRASHED, limits=AMPLE),
+    _ends("descriptor_fill", OK),
+    _ends("output_flood", OUTPUT),
+    _ends("error_flood", OUTPUT, CRASHED),
     _ends("endless_sleep", TIME),
     _ends("endless_loop", TIME),
     _ends("threads_burn", TIME),
     _ends("endless_exit", TIME),
-    _ends("stop_itself", OK, limits=AMPLE),
-    _ends("kill_itself", OK, limits=AMPLE),
+    _ends("stop_itself", OK),
+    _ends("kill_itself", OK),
     _ends("huge_integers", TIME),
-    _ends("deep_recursion", CRASHED, MEMORY, limits=AMPLE),
-    _ends("stack_overflow", CRASHED, MEMORY, limits=AMPLE),
-    _ends("segfault", CRASHED, limits=AMPLE),
-    _ends("abort", CRASHED, limits=AMPLE),
+    _ends("deep_recursion", CRASHED, MEMORY),
+    _ends("stack_overflow", CRASHED, MEMORY),
+    _ends("segfault", CRASHED),
+    _ends("abort", CRASHED),
     _ends("forged_bytecode", CRASHED, MEMORY, TIME),
     _ends("zip_bomb", MEMORY, TIME),
     _ends("pickle_bomb", MEMORY, TIME, FORBIDDEN),

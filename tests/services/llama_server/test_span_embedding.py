@@ -15,7 +15,7 @@ from httpx_sse import connect_sse
 from atlas.models import ModelFile
 from benchmark.datasets import load
 from benchmark.native_llama import NativeLlama, serve
-from benchmark.span_equality import Span, agreement, cosine, reference
+from benchmark.span_equality import Span, agreement, cosine, reference, worst
 
 pytestmark = pytest.mark.integration
 
@@ -56,14 +56,14 @@ def rounding(
     A processor's kernels for few tokens and for many may round farther apart than the bar: no span is nearer.
     """
     flags = ("--pooling", "none", "--batch-size", "2", "--ubatch-size", "2")  # the least that it starts with
-    log, worst = tmp_path_factory.mktemp("rounding") / "log", 1.0
-    with serve(native_llama, smol_model.path, log, *flags, slots=1) as one_by_one:
+    log, least = tmp_path_factory.mktemp("rounding") / "log", 1.0
+    with serve(native_llama, smol_model.path, log, *flags, slots=1) as by_pairs:
         for prompt in PROMPTS:
-            asked = one_by_one.tokens(prompt)
-            tokens = asked + complete(one_by_one, prompt, n_predict=24)["tokens"][:-1]
-            rows = zip(one_by_one.embed(tokens), stock.embed(tokens), strict=True)
-            worst = min(worst, *[cosine(a, b) for a, b in rows][len(asked) - 1 :])
-    return worst
+            asked = by_pairs.tokens(prompt)
+            tokens = asked + complete(by_pairs, prompt, n_predict=24)["tokens"][:-1]
+            start = len(asked) - 1
+            least = min(least, worst(by_pairs.embed(tokens)[start:], stock.embed(tokens)[start:]))
+    return least
 
 
 @pytest.mark.parametrize("speculation", SPECULATION)
