@@ -24,33 +24,14 @@ from atlas.errors import ConfigError
 
 WEIGHTS_FILE = Path(__file__).with_name("selector_weights.json")
 FEATURES = (
-    "has_examples",
-    "log_examples",
     "examples_passed",
-    "survivor_share",
     "no_survivor",
-    "one_program",
     "size_share",
-    "log_size",
-    "is_largest",
-    "margin",
     "log_independent",
-    "text_share",
-    "compared",
-    "log_inputs",
-    "ok_share",
-    "input_agreement",
-    "was_distinguished",
-    "distinguishing_votes",
-    "was_read",
-    "reading_votes",
-    "has_logprob",
-    "task_logprob",
+    "reading_lead",
     "logprob_over",
     "has_energy",
     "energy",
-    "task_length",
-    "length_over",
 )
 
 

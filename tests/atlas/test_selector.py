@@ -42,9 +42,9 @@ def test_weights_say_where_they_come_from() -> None:
 def test_a_feature_unknown_or_missing_is_named(tmp_path: Path) -> None:
     features = json.loads(WEIGHTS_FILE.read_text())["features"]
     with pytest.raises(ConfigError, match="no code computes the feature horoscope"):
-        load(written(tmp_path, features=features | {"horoscope": features["margin"]}))
-    with pytest.raises(ConfigError, match="no weight for the feature margin"):
-        load(written(tmp_path, features={k: v for k, v in features.items() if k != "margin"}))
+        load(written(tmp_path, features=features | {"horoscope": features["energy"]}))
+    with pytest.raises(ConfigError, match="no weight for the feature energy"):
+        load(written(tmp_path, features={k: v for k, v in features.items() if k != "energy"}))
 
 
 @pytest.mark.parametrize("changes", [{"intercept": "x"}, {"contest_margin": 2}, {"features": 1}, {"more": 1}])
