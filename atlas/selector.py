@@ -1,6 +1,7 @@
 """The calibrated selector: how likely a cluster of programs is right, by a logistic model of its features.
 
-p = 1 / (1 + exp(-z)), z = intercept + sum of weight * (value - mean) / scale over the features. Logistic
+p = 1 / (1 + exp(-z)), z = intercept + sum of weight * (value - mean) / scale over the features, each held to
+three deviations: what no fit has seen weighs no more than the farthest that one has. Logistic
 regression maximises the likelihood of what it predicts, so that its probabilities seldom need calibrating
 once more (Niculescu-Mizil and Caruana 2005), and a person can read what it weighs.
 
@@ -22,6 +23,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from atlas.contracts import Contract
 from atlas.errors import ConfigError
 
+MOST_DEVIATIONS = 3.0
 WEIGHTS_FILE = Path(__file__).with_name("selector_weights.json")
 FEATURES = (
     "examples_passed",
@@ -36,7 +38,7 @@ FEATURES = (
 
 
 class FeatureWeight(Contract):
-    """One feature's place in z: weight * (value - mean) / scale."""
+    """One feature's place in z: weight * (value - mean) / scale, within `MOST_DEVIATIONS`."""
 
     mean: FiniteFloat
     scale: FiniteFloat = Field(gt=0)
@@ -80,7 +82,8 @@ class SelectorWeights(Contract):
         """
         z = self.intercept
         for name, feature in self.features.items():
-            z += feature.weight * (features[name] - feature.mean) / feature.scale
+            deviations = (features[name] - feature.mean) / feature.scale
+            z += feature.weight * max(-MOST_DEVIATIONS, min(deviations, MOST_DEVIATIONS))
         # Either form overflows on one side.
         return 1 / (1 + math.exp(-z)) if z > 0 else math.exp(z) / (1 + math.exp(z))
 

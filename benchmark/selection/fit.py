@@ -17,10 +17,10 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from atlas.selection_api import Selection
-from atlas.selector import FEATURES, FeatureWeight, Provenance, SelectorWeights
+from atlas.selector import FEATURES, MOST_DEVIATIONS, FeatureWeight, Provenance, SelectorWeights
 from benchmark.selection.pools import PooledTask
 from benchmark.statistics.calibration import brier_score, calibration_error, equal_mass_bins
 
@@ -98,7 +98,7 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
         **_by_energy(data, stated),
     }
     model = _fitted(data, strength, np.ones(len(data.y), bool))
-    scaler, logistic = model[0], model[1]
+    scaler, logistic = model[0], model[-1]
     features = {
         name: FeatureWeight(mean=float(mean), scale=float(scale), weight=float(weight))
         for name, mean, scale, weight in zip(
@@ -152,7 +152,8 @@ def _by_energy(data: Rows, stated: Floats) -> dict[str, float]:
 
 
 def _fitted(data: Rows, strength: float, inside: npt.NDArray[np.bool_]) -> Pipeline:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    held = FunctionTransformer(np.clip, kw_args={"a_min": -MOST_DEVIATIONS, "a_max": MOST_DEVIATIONS})
+    model = make_pipeline(StandardScaler(), held, LogisticRegression(C=strength, max_iter=2000))
     weight = data.weight[inside]
     fitting = {"standardscaler__sample_weight": weight, "logisticregression__sample_weight": weight}
     fitted: Pipeline = model.fit(data.x[inside], data.y[inside], **fitting)

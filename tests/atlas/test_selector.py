@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.errors import ConfigError
-from atlas.selector import FEATURES, SELECTOR, SELECTOR_SHA256, WEIGHTS_FILE, load
+from atlas.selector import FEATURES, MOST_DEVIATIONS, SELECTOR, SELECTOR_SHA256, WEIGHTS_FILE, load
 
 VALUES = st.fixed_dictionaries({name: st.floats(-1e6, 1e6) for name in FEATURES})
 
@@ -75,3 +75,12 @@ def test_the_logistic_model_is_what_is_written() -> None:
     assert flat.probability(means) == 0.5
     with pytest.raises(KeyError):
         flat.probability({})
+
+
+@given(VALUES, st.sampled_from(FEATURES), st.floats(MOST_DEVIATIONS, 1e6))
+def test_what_is_beyond_all_that_a_fit_saw_weighs_no_more(
+    values: dict[str, float], name: str, deviations: float
+) -> None:
+    of = SELECTOR.features[name]
+    far, farthest = (values | {name: of.mean + by * of.scale} for by in (deviations, MOST_DEVIATIONS))
+    assert SELECTOR.probability(far) == pytest.approx(SELECTOR.probability(farthest), abs=1e-9)
