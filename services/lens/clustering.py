@@ -3,8 +3,8 @@
 Pure. Orders, by the policy's selector:
 
 - `calibrated`: probability, then the shortest program.
-- `majority` and `examples`: size, then mean log-probability, then the shortest program. A cluster that ended
-  well on no usable input votes for nothing, so it comes after every one that did, whatever its size.
+- `majority` and `examples`: size, then mean log-probability, then the shortest program.
+- By either, a cluster that ended well on no usable input comes after every one that did.
 - Where no program passes every public example, and for any selector: the share passed, energy, mean
   log-probability, the shortest program.
 
@@ -51,7 +51,7 @@ def clusters(state: TaskState, weights: SelectorWeights = SELECTOR) -> Clusterin
     if not entrants(state):
         ranked = sorted(weighed, key=lambda w: min(partial_rank(state, c) for c in w.cluster.members))
     elif state.task.policy.selector == "calibrated":
-        ranked = sorted(weighed, key=lambda w: (-w.probability, length(w.cluster.program)))
+        ranked = sorted(weighed, key=_calibrated)
     else:
         ranked = sorted(weighed, key=lambda w: _majority(w.cluster))
     return Clustering(found, tuple(ranked))
@@ -86,6 +86,10 @@ def examples_rank(state: TaskState, candidate: Candidate) -> tuple[float, float,
 def partial_rank(state: TaskState, candidate: Candidate) -> tuple[float, float, float, int]:
     """Sort key among programs that do not pass every example: as `examples_rank`, then the shorter."""
     return (*examples_rank(state, candidate), length(candidate))
+
+
+def _calibrated(weighed: Weighed) -> tuple[bool, float, int]:
+    return not weighed.cluster.answers, -weighed.probability, length(weighed.cluster.program)
 
 
 def _majority(cluster: Cluster) -> tuple[bool, int, float, int]:

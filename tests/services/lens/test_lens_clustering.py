@@ -7,6 +7,7 @@ from hypothesis import given
 from lens_states import BY_SIZE, CRASH, Drawn, state, states, under
 
 from atlas.pipeline import entrants, programs
+from atlas.policy import Selector
 from atlas.state import TaskState
 from services.lens.clustering import cluster, clusters
 
@@ -40,10 +41,11 @@ def test_a_majority_is_by_size_then_likelihood_then_length() -> None:
     assert order(Drawn("a", ONE), Drawn("b", TWO))[0] == ("c0",)
 
 
-def test_those_that_crash_everywhere_have_no_vote() -> None:
+@pytest.mark.parametrize("selector", ["majority", "calibrated"])
+def test_those_that_crash_everywhere_have_no_vote(selector: Selector) -> None:
     crash = ([CRASH, CRASH],)
-    task = state(Drawn("a", crash), Drawn("b", crash), Drawn("c", ONE), examples=0, selector="majority")
-    assert ids(task) == [("c2",), ("c0", "c1")]
+    task = state(Drawn("a", crash), Drawn("b", crash), Drawn("c", ONE), examples=0, selector=selector)
+    assert [w.cluster.ids for w in clusters(task, BY_SIZE).ranked] == [("c2",), ("c0", "c1")]
 
 
 def test_the_calibrated_order_is_by_probability() -> None:
