@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pool_dirs import Draw, write_pool
+from scipy.special import expit
 
 from atlas.errors import BadInput
 from atlas.selector import FEATURES, Provenance, load
 from benchmark.datasets.id_lists import refuse
 from benchmark.fit_selector import main
 from benchmark.results import digests
-from benchmark.selection.fit import FOLDS, Rows, chosen, fit, out_of_fold
+from benchmark.selection.fit import FOLDS, STRENGTHS, Rows, chosen, fit, out_of_fold, strongest
 from benchmark.selection.pools import load_pools
 
 NOBODY = Provenance(n_tasks=0, n_clusters=0)
@@ -53,6 +54,15 @@ def test_its_figures_are_of_tasks_it_was_not_fitted_to() -> None:
     told = data(signal=4.0)
     assert fit(told, NOBODY).metrics["accuracy"] > chosen(told, np.full(len(told.y), 0.5))["accuracy"]
     assert out_of_fold(told, 1.0).shape == (240,)
+
+
+def test_the_fit_is_as_strong_as_what_is_known_allows() -> None:
+    told = data(signal=3.0)
+    assert strongest(data(signal=0.0)) == min(STRENGTHS), "nothing is known"
+    strength = strongest(told)
+    assert min(STRENGTHS) < strength < max(STRENGTHS)
+    shrunk = chosen(told, expit(out_of_fold(told, strength)))["ece"]
+    assert fit(told, NOBODY).metrics["ece"] < shrunk, "its log odds are scaled on tasks left out"
 
 
 def test_labels_that_are_all_the_same_or_too_few_tasks_are_refused() -> None:
