@@ -41,6 +41,11 @@ def refinement_seconds_left(state: TaskState) -> float:
     return max(0.0, state.task.policy.refinement_seconds - took)
 
 
+def may_write(state: TaskState, command: str, completions: int) -> bool:
+    """Whether the model may write inputs: its policy gives that tokens, and the budget has them."""
+    return state.task.policy.input_tokens > 0 and affordable(state, command, completions)
+
+
 def affordable(state: TaskState, command: str, completions: int) -> bool:
     """Whether a command is under way already, or the budget has tokens for so many more completions."""
     left = spendable(state, command)

@@ -13,7 +13,7 @@ only once nothing more is drawn. What comes of a comparison (`CandidatesClustere
 
 from __future__ import annotations
 
-from atlas.budget import affordable
+from atlas.budget import affordable, may_write
 from atlas.commands import AnyCommand, ClusterCandidates, MakeInputs, Probe, ReadStatement, WriteInputs
 from atlas.contracts import Candidate
 from atlas.state import TaskState
@@ -62,7 +62,7 @@ def contest(state: TaskState, entrants: list[Candidate]) -> list[AnyCommand]:
         return []
     for number in range(1, policy.distinguish + 1):
         name = f"write:{number}"
-        if name not in state.issued and affordable(state, name, 1):
+        if name not in state.issued and may_write(state, name, 1):
             return [WriteInputs(id=name, round=number, between=between)]
     if policy.readings and not state.done("read") and affordable(state, "read", policy.readings):
         return [ReadStatement(id="read", between=between)]
@@ -79,7 +79,7 @@ def _round(
     state: TaskState, number: int, between: tuple[str, str] | None, programs: list[Candidate]
 ) -> list[AnyCommand]:
     write, make = f"write:{number}", f"inputs:{number}"
-    if not state.done(write) and (number or affordable(state, write, CALLS_A_ROUND)):
+    if not state.done(write) and (number or may_write(state, write, CALLS_A_ROUND)):
         return [WriteInputs(id=write, round=number, between=between)]
     if not state.done(make):  # what the model could not write leaves the examples to be varied
         return [MakeInputs(id=make, round=number)]

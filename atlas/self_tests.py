@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atlas.budget import FIRST_ROUND, affordable
+from atlas.budget import FIRST_ROUND, affordable, may_write
 from atlas.commands import (
     AnyCommand,
     CheckBruteForce,
@@ -71,7 +71,7 @@ def references(state: TaskState) -> dict[str, str]:
 
 
 def _inputs(state: TaskState) -> list[AnyCommand]:
-    if not state.done(FIRST_ROUND) and affordable(state, FIRST_ROUND, CALLS_A_ROUND):
+    if not state.done(FIRST_ROUND) and may_write(state, FIRST_ROUND, CALLS_A_ROUND):
         return [WriteInputs(id=FIRST_ROUND, round=0)]
     if not state.done("inputs:0"):
         return [MakeInputs(id="inputs:0", round=0)]

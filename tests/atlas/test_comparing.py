@@ -154,6 +154,15 @@ def test_inputs_that_the_model_cannot_write_or_that_cannot_be_paid_for_are_made_
     assert "inputs:0" in done
 
 
+def test_a_policy_that_gives_no_tokens_for_inputs_has_the_examples_varied() -> None:
+    contested = Clusters(clusters=(), inputs=2, agreeing=1, contested=("c0", "c1"))
+    _, done = run(begin(policy(k=2, distinguish=2, readings=3, input_tokens=0)), [contested] * 3)
+    assert not [name for name in done if name.startswith("write:")]
+    assert done[done.index("inputs:0") :] == [
+        *("inputs:0", "probe:0:c0", "probe:0:c1", "cluster:2-2", "read", "select"),
+    ]
+
+
 def test_no_usable_round_still_ends_in_a_choice() -> None:
     state = begin(policy(k=2))
     while decide(state) != {MakeInputs(id="inputs:0", round=0)}:
@@ -195,6 +204,7 @@ def test_a_policy_that_contradicts_itself_is_refused() -> None:
         ({"execute": False}, "'inputs' need 'execute'"),
         ({"inputs": 0, "distinguish": 1}, "'distinguish' needs 'inputs'"),
         ({"inputs": 0, "readings": 1}, "'readings' needs 'inputs'"),
+        ({"input_tokens": 95}, "0 or at least 96"),
         ({"stop_when_agreeing": 1}, "one program agrees with itself"),
     ):
         with pytest.raises(ValidationError, match=why):

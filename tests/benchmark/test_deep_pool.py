@@ -142,6 +142,8 @@ def test_arguments() -> None:
     assert (variant.changes["inputs"], variant.changes["readings"]) == (16, 3)
     options, _ = deep_pool.parse(["--inputs", "0"])
     assert "readings" not in deep_pool.deep(options).changes
+    options, _ = deep_pool.parse(["--input-tokens", "0"])
+    assert deep_pool.deep(options).changes["input_tokens"] == 0
     for wrong in (["--k", "65"], ["--frozen", "--target", "http://127.0.0.1:1"]):
         with pytest.raises(SystemExit):
             deep_pool.parse(wrong)
