@@ -133,9 +133,8 @@ def deep(options: argparse.Namespace) -> Variant:
     changes: dict[str, object] = dict.fromkeys(("plans", "repairs", "refinements", "stop_after_passing"), 0)
     changes |= {"k": options.k, "token_budget": 0}
     if options.inputs:
-        asked = {"input_tokens": options.input_tokens, "distinguish": options.distinguish}
-        further = asked | {"readings": options.readings}
-        changes |= {"inputs": options.inputs, **further}
+        of_inputs = ("inputs", "input_tokens", "distinguish", "readings")
+        changes |= {name: getattr(options, name) for name in of_inputs}
     if options.without_examples:
         changes["statement_examples"] = False
     drawn = {"temperature": options.temperature, "max_tokens": options.max_tokens}

@@ -50,10 +50,9 @@ def clusters(state: TaskState, weights: SelectorWeights = SELECTOR) -> Clusterin
     weighed = weigh(state, found, weights)
     if not entrants(state):
         ranked = sorted(weighed, key=lambda w: min(partial_rank(state, c) for c in w.cluster.members))
-    elif state.task.policy.selector == "calibrated":
-        ranked = sorted(weighed, key=_calibrated)
     else:
-        ranked = sorted(weighed, key=lambda w: _majority(w.cluster))
+        order = _by_probability if state.task.policy.selector == "calibrated" else _by_size
+        ranked = sorted(weighed, key=lambda w: (not w.cluster.answers, order(w)))
     return Clustering(found, tuple(ranked))
 
 
@@ -65,7 +64,7 @@ def cluster(state: TaskState, command: str, weights: SelectorWeights = SELECTOR)
         clusters=tuple(
             CandidateCluster(candidates=w.cluster.ids, probability=w.probability) for w in found.ranked
         ),
-        inputs=len(found.groups.rounds),
+        inputs=found.groups.inputs,
         agreeing=max((_agreeing(state, found.groups, w.cluster) for w in found.ranked), default=0),
         contested=_contested(state, found, weights.contest_margin),
     )
@@ -88,22 +87,23 @@ def partial_rank(state: TaskState, candidate: Candidate) -> tuple[float, float, 
     return (*examples_rank(state, candidate), length(candidate))
 
 
-def _calibrated(weighed: Weighed) -> tuple[bool, float, int]:
-    return not weighed.cluster.answers, -weighed.probability, length(weighed.cluster.program)
+def _by_probability(weighed: Weighed) -> tuple[float, ...]:
+    return -weighed.probability, length(weighed.cluster.program)
 
 
-def _majority(cluster: Cluster) -> tuple[bool, int, float, int]:
+def _by_size(weighed: Weighed) -> tuple[float, ...]:
+    cluster = weighed.cluster
     known = [c.logprob.mean for c in cluster.members if c.logprob]
     mean = sum(known) / len(known) if known else float("-inf")
-    return not cluster.answers, -len(cluster.members), -mean, length(cluster.program)
+    return -len(cluster.members), -mean, length(cluster.program)
 
 
 def _agreeing(state: TaskState, groups: Groups, cluster: Cluster) -> int:
     """Independent members that passed every example and ended well, all alike, on every usable input."""
     signature, examples = cluster.signature, state.task.problem.examples
-    if not groups.rounds and not examples:
+    if not groups.inputs and not examples:
         return 0
-    if groups.rounds and (signature is None or not all(signature.ok)):
+    if groups.inputs and (signature is None or not all(signature.ok)):
         return 0
     if examples and not all(
         c.id in state.executions and state.executions[c.id].all_passed for c in cluster.members
@@ -121,7 +121,7 @@ def _contested(state: TaskState, found: Clustering, margin: float) -> tuple[str,
     if len(found.ranked) < 2 or not entrants(state):
         return None
     first, second = found.ranked[:2]
-    if found.groups.rounds and (first.cluster.signature is None or second.cluster.signature is None):
+    if found.groups.inputs and (first.cluster.signature is None or second.cluster.signature is None):
         return None
     if first.probability - second.probability >= margin:
         return None

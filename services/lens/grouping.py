@@ -42,11 +42,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Groups:
-    """Every cluster of a task, first drawn first; `rounds`: of which round each usable input is."""
+    """Every cluster of a task, first drawn first; `inputs`: how many usable ones they were compared on."""
 
     clusters: tuple[Cluster, ...]
     comparison: Comparison
-    rounds: tuple[int, ...] = ()
+    inputs: int = 0
 
     @property
     def size(self) -> int:
@@ -75,7 +75,7 @@ def groups(state: TaskState) -> Groups:
     by_signature = _grouped(
         candidates, {text: found.of.get(text) for text in {c.code or "" for c in candidates}}
     )
-    return Groups(by_signature, "compared", found.rounds)
+    return Groups(by_signature, "compared", len(found.rounds))
 
 
 def independent(state: TaskState, members: Sequence[Candidate]) -> int:

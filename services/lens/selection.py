@@ -122,7 +122,7 @@ def _agreement(best: Candidate, found: Clustering) -> Agreement:
     compared = found.groups.comparison == "compared"
     return Agreement(
         comparison=found.groups.comparison,
-        inputs=len(found.groups.rounds),
+        inputs=found.groups.inputs,
         agreeing=len(chosen.members),
         clusters=(len(chosen.members), *sorted(others, reverse=True)) if compared else (),
     )

@@ -139,7 +139,7 @@ def test_the_choice_follows_from_the_journal(task: TaskState) -> None:
     assert evidence.confidence == found.of(decided.candidate).probability
     assert evidence.agreement is not None
     assert evidence.agreement.comparison == found.groups.comparison
-    assert evidence.agreement.inputs == len(found.groups.rounds)
+    assert evidence.agreement.inputs == found.groups.inputs
     if evidence.agreement.clusters:
         assert evidence.agreement.clusters[0] == evidence.agreement.agreeing
         assert sum(evidence.agreement.clusters) == found.groups.size
