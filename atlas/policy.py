@@ -39,7 +39,7 @@ BUILT = frozenset(
     }
 )
 
-INPUT_TOKENS, LEAST_INPUT_TOKENS = 1536, 96
+LEAST_INPUT_TOKENS = 96
 Selector = Literal["examples", "majority", "calibrated"]
 ThinkingTokens = Literal[0, 1024, 2048, 4096, 8192, 16_384, 32_768]
 
@@ -131,12 +131,13 @@ class Policy(BaseModel):
     how difficult the problem is, by the highest tier it reaches. `waits`: how often a model that stops within
     a quarter of them is made to think on.
     `inputs`: programs that pass every public example are compared on so many generated inputs (0: they are
-    not); writing them may take `input_tokens` (0: the model writes none, and the public examples are varied).
-    `distinguish`: rounds of further inputs on which the two leading clusters differ, which the model writes;
-    `readings`: votes of the model on what the statement asks for on one of them, where nothing else tells
-    them apart. `stop_when_agreeing`: end the task once so many independently planned programs agree on every
-    example and input (0: never). `adaptive`: draw until a published rule finds the votes of the samples to be
-    enough, Blend-ASC or ReASC (null: it never does).
+    not); writing them may take `input_tokens` (0: the model writes none and the public examples are varied,
+    which chose as well on development data: docs/SELECTION.md). `distinguish`: rounds of further inputs on
+    which the two leading clusters differ, which the model writes; `readings`: votes of the model on what the
+    statement asks for on one of them, where nothing else tells them apart. `stop_when_agreeing`: end the task
+    once so many independently planned programs agree on every example and input (0: never). `adaptive`: draw
+    until a published rule finds the votes of the samples to be enough, Blend-ASC or ReASC (null: it never
+    does).
     `selector`: what chooses the program: the public examples alone, the largest cluster, or the calibrated
     model over clusters. `abstain_below`: hand back nothing where the confidence is lower.
     `extras`: parts beyond what the numbers ask for.
@@ -163,9 +164,7 @@ class Policy(BaseModel):
     spending: Spending | None = Field(default=None, description="priors of samples, plans, repairs")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
-    input_tokens: int = Field(
-        default=INPUT_TOKENS, ge=0, le=65_536, description="for a round of inputs, 0 or 96 up"
-    )
+    input_tokens: int = Field(default=0, ge=0, le=65_536, description="for a round of inputs, 0 or 96 up")
     distinguish: int = Field(default=0, ge=0, le=4, description="rounds of distinguishing inputs at most")
     readings: int = Field(default=0, ge=0, le=16, description="votes of the model, as the last resort")
     stop_when_agreeing: int = Field(default=0, ge=0, le=16, description="programs; 0: never")
@@ -202,6 +201,8 @@ class Policy(BaseModel):
     def _have_inputs(cls, value: int, info: ValidationInfo) -> int:
         if value and not info.data.get("inputs", 1):
             raise ValueError(f"'{info.field_name}' needs 'inputs': programs are compared on them")
+        if value and info.field_name == "distinguish" and not info.data.get("input_tokens", 1):
+            raise ValueError("'distinguish' needs 'input_tokens': the model writes those inputs")
         if info.field_name == "stop_when_agreeing" and value == 1:
             raise ValueError("'stop_when_agreeing' is 0 or at least 2: one program agrees with itself")
         return value

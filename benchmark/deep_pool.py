@@ -31,7 +31,7 @@ from atlas.config import Settings, load
 from atlas.contracts import Contract
 from atlas.embedded.own_stack import reach
 from atlas.errors import BadInput, Conflict
-from atlas.policy import INPUT_TOKENS, INPUTS, Policy
+from atlas.policy import INPUTS, Policy
 from benchmark.command import COMPLETE, WITH_ERRORS, carry_out, whole
 from benchmark.conditions import Variant
 from benchmark.datasets.selection import Loaded, Selection, add_options, from_options
@@ -59,6 +59,7 @@ EXAMPLES = """examples:
   python -m benchmark.deep_pool --samples data/pools/plain/pool       the same samples, programs compared
   python -m benchmark.deep_pool --spans                               read unpacked samples' hidden states
   python -m benchmark.deep_pool --frozen                              no model: from recorded samples alone
+  python -m benchmark.deep_pool --input-tokens 1536 --distinguish 1   the model writes inputs to compare on
   python -m benchmark.deep_pool --inputs-file mine.jsonl              lines {"task": ..., "input": ...}
   python -m benchmark.deep_pool --json | tail -n 1 | jq .runs
 
@@ -219,7 +220,7 @@ async def _run(directory: Path, work: Sequence[Work], settings: Settings, consol
 def _name(selection: Selection, options: argparse.Namespace) -> str:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", selection.label)[:60].strip("-_") or "pool"
     inputs = "" if options.inputs == INPUTS else f"-i{options.inputs}"
-    inputs += "" if options.input_tokens == INPUT_TOKENS else f"-t{options.input_tokens}"
+    inputs += f"-t{options.input_tokens}" if options.input_tokens else ""
     return f"{stem}-k{options.k}-s{options.seed}{inputs}" + (f"-{options.model}" if options.model else "")
 
 
@@ -240,16 +241,11 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Selection]:
     add("--max-tokens", type=whole(16, 65_536), metavar="N", help="of a sample [the policies' own, 1024]")
     told = "generated inputs to compare what passes the examples on, 0: none"
     add("--inputs", type=whole(0, 64), default=INPUTS, metavar="N", help=f"{told} [{INPUTS}]")
-    told = "for the model to write them with, 0: it writes none, and examples are varied"
-    add(
-        "--input-tokens",
-        type=whole(0, 65_536),
-        default=INPUT_TOKENS,
-        metavar="N",
-        help=f"{told} [{INPUT_TOKENS}]",
-    )
-    add("--distinguish", type=whole(0, 4), default=1, metavar="N", help="rounds of distinguishing inputs [1]")
-    add("--readings", type=whole(0, 16), default=3, metavar="N", help="votes on the statement's meaning [3]")
+    told = "for the model to write them with, 0: it writes none, and examples are varied [0]"
+    add("--input-tokens", type=whole(0, 65_536), default=0, metavar="N", help=told)
+    told = "rounds of inputs that the model writes to tell the leading clusters apart [0]"
+    add("--distinguish", type=whole(0, 4), default=0, metavar="N", help=told)
+    add("--readings", type=whole(0, 16), default=0, metavar="N", help="votes on the statement's meaning [0]")
     told = "run every program on so many variations of its task's examples as well [0]"
     add("--mutations", type=whole(0, 1000), default=0, metavar="N", help=told)
     add("--inputs-file", type=Path, metavar="FILE", help="and on inputs of your own, JSON lines")

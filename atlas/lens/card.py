@@ -99,7 +99,8 @@ class Evaluation(Contract):
 class Card(Contract):
     """Everything about one weights file.
 
-    `data`: sha256 of each pool's journals and grades by its name. `seconds`: wall time of the training.
+    `data`: sha256 of each pool's journals and grades by its name. `left_out`: candidates, of training and
+    report tasks, whose span embedding is not known. `seconds`: wall time of the training.
     """
 
     identity: WeightsIdentity
@@ -111,6 +112,7 @@ class Card(Contract):
     train_tasks: int
     train_mixed: int
     train_candidates: int
+    left_out: int = 0
     epochs: int
     seed: int
     seconds: float

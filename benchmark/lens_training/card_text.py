@@ -37,6 +37,8 @@ def _lines(card: Card, plot: str | None) -> Iterator[str]:
         f"({card.train_mixed} with right and wrong ones), {card.epochs} epochs, seed {card.seed}, "
         f"{card.seconds:.0f} s; {card.date}"
     )
+    if card.left_out:
+        yield f"- left out: {card.left_out} candidates whose span embedding is not known"
     yield f"- command: `{card.command}`"
     yield f"- with: {', '.join(f'{name} {version}' for name, version in card.versions.items())}"
     for name, sha256 in card.data.items():

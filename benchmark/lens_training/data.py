@@ -13,13 +13,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from atlas.contracts import Candidate
 from atlas.errors import BadInput
 from atlas.lens.energy import WeightsIdentity
 from atlas.lens.feature_set import FeatureSet
 from atlas.lens.surface import surface_of
-from atlas.lens.vectors import Drawing, drawings, feature_set_of, vector_of
-from atlas.span_embedding import SpanEmbedding
+from atlas.lens.vectors import drawings, feature_set_of, vector_of
 from atlas.state import TaskState, fold
 from benchmark.selection.energies import models_of
 from benchmark.selection.pools import PooledTask
@@ -39,6 +37,7 @@ class Rows:
     `chars` of the program, mean `logprob` (-inf where unknown), share of public examples `passed` (0 where it
     was not run). `prompts`: by task the prompt's last state, for spans, and `prompt_chars` its length;
     `first`: whether the task's first candidate is right, and `share`: how many of all its candidates are.
+    `left_out`: candidates whose span embedding is not known.
     """
 
     features: FeatureSet
@@ -53,6 +52,7 @@ class Rows:
     prompt_chars: Floats | None = None
     first: npt.NDArray[np.bool_] | None = None
     share: Floats | None = None
+    left_out: int = 0
 
     def of_tasks(self, numbers: Iterable[int]) -> npt.NDArray[np.bool_]:
         """Return which rows are of these tasks, shape (n,)."""
@@ -74,13 +74,18 @@ def read_rows(tasks: Sequence[PooledTask], kind: TrainedKind, parts: Sequence[st
         parts: of a span.
 
     Raises:
-        BadInput: no candidate, one without its span, or candidates of several sets.
+        BadInput: no candidate, none with its span, or candidates of several sets.
         InfrastructureError: a pool's samples cannot be read.
     """
     found = _Collected()
     with Spans() as spans:
         for task in tasks:
             _read_task(found, task, kind, parts, spans)
+    if not found.right and found.left_out:
+        raise BadInput(
+            f"no candidate of {tasks[0].pool} has a span embedding: record the pool with the patched "
+            "llama-server (LLAMA_SERVER=) and --spans, or train the 'surface' set"
+        )
     if not found.right:
         raise BadInput("these pools hold no candidate with a program")
     return found.rows()
@@ -105,16 +110,6 @@ def identity_of(tasks: Sequence[PooledTask], features: FeatureSet) -> WeightsIde
     return WeightsIdentity(model=model, model_sha256=sha256, features=features)
 
 
-def _span_of(task: PooledTask, candidate: Candidate, drawing: Drawing | None, spans: Spans) -> SpanEmbedding:
-    span = spans.of(task, drawing)
-    if span is None:
-        raise BadInput(
-            f"{task.pool}: {candidate.id} of task '{task.task}' has no span embedding: record the pool with "
-            "the patched llama-server (LLAMA_SERVER=), or train the 'surface' set"
-        )
-    return span
-
-
 def _read_task(
     found: _Collected, task: PooledTask, kind: TrainedKind, parts: Sequence[str], spans: Spans
 ) -> None:
@@ -125,7 +120,10 @@ def _read_task(
         if candidate.code is None:
             continue
         if kind == "span":
-            span = _span_of(task, candidate, made.get(candidate.id), spans)
+            span = spans.of(task, made.get(candidate.id))
+            if span is None:  # its text has other tokens than were drawn, say (benchmark.recorded.read_spans)
+                found.left_out += 1
+                continue
             found.sets.add(feature_set_of(span, parts))
             found.x["drawn"].append(vector_of(span, parts).values)
             if number not in found.prompts:
@@ -166,6 +164,7 @@ class _Collected:
         self.logprob: list[float] = []
         self.passed: list[float] = []
         self.prompts: dict[int, Prompt] = {}
+        self.left_out = 0
         self._numbers: dict[str, int] = {}
 
     def number(self, task: str) -> int:
@@ -193,4 +192,5 @@ class _Collected:
             prompt_chars=np.asarray([each.chars for each in prompts]) if prompts else None,
             first=np.asarray([each.first for each in prompts]) if prompts else None,
             share=np.asarray([each.share for each in prompts]) if prompts else None,
+            left_out=self.left_out,
         )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from atlas.lens.card import CalibrationFigures, CardBin, Evaluation
@@ -17,23 +14,17 @@ from benchmark.lens_training.data import Floats, Ints, Matrix, Rows, Stage
 from benchmark.lens_training.network import Pairs, Trained, train
 from benchmark.lens_training.ranking import Bools, differences, ranker
 from benchmark.lens_training.rivals import boosted_trees, linear_probe
-from benchmark.statistics.calibration import brier_score, calibration_error, equal_mass_bins
+from benchmark.statistics.calibration import (
+    Platt,
+    brier_score,
+    calibration_error,
+    equal_mass_bins,
+    platt_of,
+)
 
 FOLDS = 5
 LEARNED = ("energy", "linear_probe", "boosted_trees")
 Scores = dict[str, Floats]
-
-
-@dataclass(frozen=True)
-class Platt:
-    """P(right) = expit(intercept + slope * energy) (Platt 1999), the same for all tasks."""
-
-    intercept: float
-    slope: float
-
-    def of(self, energies: Floats) -> Floats:
-        """Return the probability of each, 0 to 1."""
-        return np.asarray(expit(self.intercept + self.slope * energies), float)
 
 
 def folds(rows: Rows, seed: int) -> Iterator[tuple[Ints, Ints]]:
@@ -142,21 +133,11 @@ def evaluate(
     )
 
 
-def platt_of(right: Bools, energies: Floats) -> Platt:
-    """Fit the two numbers by maximum likelihood.
-
-    Raises:
-        ValueError: all are right, or none is.
-    """
-    model = LogisticRegression(C=1e6, max_iter=1000).fit(energies[:, None], right.astype(int))
-    return Platt(float(model.intercept_[0]), float(model.coef_[0, 0]))
-
-
 def cross_fitted(rows: Rows, energies: Floats, seed: int) -> Floats:
     """Return each row's probability by a Platt scaling that was fitted without its task."""
     stated = np.zeros(len(energies))
     for rest, fold in folds(rows, seed):
-        stated[fold] = platt_of(rows.right[rest], energies[rest]).of(energies[fold])
+        stated[fold] = platt_of(energies[rest], rows.right[rest]).of(energies[fold])
     return stated
 
 

@@ -35,18 +35,17 @@ from benchmark.lens_training.data import (
 from benchmark.lens_training.difficulty import difficulty, trained_probe
 from benchmark.lens_training.evaluation import (
     FOLDS,
-    Platt,
     Scores,
     cross_fitted,
     evaluate,
     out_of_fold,
     pairs,
-    platt_of,
     rivals_of,
 )
 from benchmark.lens_training.network import import_torch, train_for
 from benchmark.results import digests
 from benchmark.selection.pools import load_pools
+from benchmark.statistics.calibration import Platt, platt_of
 from benchmark.stored import write_atomic
 
 WITH = ("torch", "scikit-learn", "numpy")
@@ -108,6 +107,7 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
         train_tasks=len(rows.tasks),
         train_mixed=len(rows.mixed),
         train_candidates=len(rows.right),
+        left_out=rows.left_out + (report.left_out if report else 0),
         epochs=epochs,
         seed=asked.seed,
         seconds=round(time.monotonic() - began, 1),
@@ -158,7 +158,7 @@ def _train(
     evaluations, platts = [], {}
     for stage, by_name in scores.items():
         energies = by_name["energy"]
-        platts[stage] = platt_of(rows.right, energies)
+        platts[stage] = platt_of(energies, rows.right)
         stated = cross_fitted(rows, energies, asked.seed)
         evaluations.append(evaluate(rows, stage, by_name, "folds", platts[stage], stated))
     tell("training on all tasks")

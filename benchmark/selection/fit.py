@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,13 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from atlas.selection_api import Selection
 from atlas.selector import FEATURES, MOST_DEVIATIONS, FeatureWeight, Provenance, SelectorWeights
 from benchmark.selection.pools import PooledTask
-from benchmark.statistics.calibration import brier_score, calibration_error, equal_mass_bins
+from benchmark.statistics.calibration import (
+    Platt,
+    brier_score,
+    calibration_error,
+    equal_mass_bins,
+    platt_of,
+)
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FOLDS = 10
@@ -96,7 +102,7 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
         )
     strength = strongest(data)
     scores = out_of_fold(data, strength)
-    stated = _in_folds(data, lambda inside: _scaled(data, scores, inside))
+    stated = _in_folds(data, lambda inside: _platt(data, scores, inside).log_odds(scores))
     metrics = {
         "C": strength,
         "log_loss": float(_losses(data, stated).mean()),
@@ -104,10 +110,10 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
         **_by_energy(data, expit(stated)),
     }
     every = np.ones(len(data.y), bool)
-    model, (shift, slope) = _fitted(data, strength, every), _platt(data, scores, every)
+    model, scaling = _fitted(data, strength, every), _platt(data, scores, every)
     scaler, logistic = model[0], model[-1]
     features = {
-        name: FeatureWeight(mean=float(mean), scale=float(scale), weight=float(weight) * slope)
+        name: FeatureWeight(mean=float(mean), scale=float(scale), weight=float(weight) * scaling.slope)
         for name, mean, scale, weight in zip(
             FEATURES, scaler.mean_, scaler.scale_, logistic.coef_[0], strict=True
         )
@@ -115,7 +121,7 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
     counts = {"n_tasks": tasks, "n_clusters": len(data.y), "metrics": metrics}
     weights = SelectorWeights(
         features=features,
-        intercept=float(logistic.intercept_[0]) * slope + shift,
+        intercept=float(logistic.intercept_[0]) * scaling.slope + scaling.intercept,
         provenance=provenance.model_copy(update=counts),
     )
     return Fitted(weights, metrics)
@@ -144,16 +150,10 @@ def _in_folds(data: Rows, of: Callable[[npt.NDArray[np.bool_]], Floats]) -> Floa
     return found
 
 
-def _platt(data: Rows, scores: Floats, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Return what is added to and what multiplies log odds; never below 0, which would turn their order."""
-    x = scores[inside, None]
-    model = LogisticRegression(C=1e6, max_iter=1000).fit(x, data.y[inside], data.weight[inside])
-    return float(model.intercept_[0]), max(float(model.coef_[0, 0]), 0.0)
-
-
-def _scaled(data: Rows, scores: Floats, inside: npt.NDArray[np.bool_]) -> Floats:
-    shift, slope = _platt(data, scores, inside)
-    return shift + slope * scores
+def _platt(data: Rows, scores: Floats, inside: npt.NDArray[np.bool_]) -> Platt:
+    """Return how log odds are scaled; the slope is never below 0, which would turn their order."""
+    found = platt_of(scores[inside], data.y[inside], data.weight[inside])
+    return replace(found, slope=max(found.slope, 0.0))
 
 
 def chosen(data: Rows, probability: Sequence[float] | Floats) -> dict[str, float]:

@@ -1,14 +1,45 @@
-"""How far stated probabilities are from what came of them: Brier score, calibration error. Pure."""
+"""Probabilities from scores (Platt), and how far stated ones are from what came of them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from atlas.contracts import Contract
 
 BINS = 5
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Platt:
+    """P(right) = expit(intercept + slope * score) (Platt 1999)."""
+
+    intercept: float
+    slope: float
+
+    def log_odds(self, scores: Floats) -> Floats:
+        """Return the log odds of each."""
+        return self.intercept + self.slope * scores
+
+    def of(self, scores: Floats) -> Floats:
+        """Return the probability of each, 0 to 1."""
+        return np.asarray(expit(self.log_odds(scores)), float)
+
+
+def platt_of(scores: Floats, right: npt.NDArray[np.generic], weight: Floats | None = None) -> Platt:
+    """Fit the two numbers by maximum likelihood; all arrays (n), `right` 0 or 1 each.
+
+    Raises:
+        ValueError: all are right, or none is.
+    """
+    model = LogisticRegression(C=1e6, max_iter=1000).fit(scores[:, None], right.astype(int), weight)
+    return Platt(float(model.intercept_[0]), float(model.coef_[0, 0]))
 
 
 class Bin(Contract):

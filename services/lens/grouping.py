@@ -70,12 +70,12 @@ def groups(state: TaskState) -> Groups:
     if len(distinct(candidates)) == 1:
         return Groups(_grouped(candidates, None), "one_program")
     found = signatures(state, candidates)
-    if not found.rounds:
+    if not found.inputs:
         return Groups(_grouped(candidates, None), "no_usable_inputs")
     by_signature = _grouped(
         candidates, {text: found.of.get(text) for text in {c.code or "" for c in candidates}}
     )
-    return Groups(by_signature, "compared", len(found.rounds))
+    return Groups(by_signature, "compared", found.inputs)
 
 
 def independent(state: TaskState, members: Sequence[Candidate]) -> int:

@@ -50,9 +50,9 @@ class Signature:
 
 @dataclass(frozen=True)
 class Signatures:
-    """Signatures by program text, and of which round each usable input is. Programs apart are not there."""
+    """Signatures by program text, on so many usable inputs. Programs apart are not there."""
 
-    rounds: tuple[int, ...] = ()
+    inputs: int = 0
     of: Mapping[str, Signature] = field(default_factory=dict)
 
 
@@ -78,16 +78,16 @@ def signatures(state: TaskState, candidates: Sequence[Candidate]) -> Signatures:
     kind = state.task.problem.kind
     if kind not in ("stdin", "function"):
         return Signatures()
-    runs, rounds = _compared(state, candidates)
+    runs = _compared(state, candidates)
     usable = [
         i
-        for i in range(len(rounds))
+        for i in range(min(map(len, runs.values()), default=0))
         if all(row[i].status is not RunStatus.INFRASTRUCTURE_ERROR for row in runs.values())
         and any(ended_well(kind, row[i]) for row in runs.values())
     ]
     columns = [_kinds(kind, [row[i] for row in runs.values()]) for i in usable]
     return Signatures(
-        rounds=tuple(rounds[i] for i in usable),
+        inputs=len(usable),
         of={
             text: Signature(
                 kinds=tuple(column[place] for column in columns),
@@ -98,25 +98,23 @@ def signatures(state: TaskState, candidates: Sequence[Candidate]) -> Signatures:
     )
 
 
-def _compared(
-    state: TaskState, candidates: Sequence[Candidate]
-) -> tuple[dict[str, list[ProbedRun]], list[int]]:
-    """Runs of every compared program text on the same inputs, and the round of each of these."""
+def _compared(state: TaskState, candidates: Sequence[Candidate]) -> dict[str, list[ProbedRun]]:
+    """Runs of every compared program text, all on the same inputs."""
     ids: dict[str, list[str]] = {}
     for candidate in candidates:
         ids.setdefault(candidate.code or "", []).append(candidate.id)
     rows: dict[str, list[ProbedRun]] = {text: [] for text in ids}
-    rounds: list[int] = []
+    begun = False
     seen: set[str] = set()
     for number, made in sorted(state.inputs.items()):
         found = {text: _probe(state, number, ids[text]) for text in rows}
         waits = any(runs is None and not _failed(state, number, ids[text]) for text, runs in found.items())
-        if not any(found.values()) or (rounds and waits):
+        if not any(found.values()) or (begun and waits):
             continue
         new = list(_new(seen, [given.text for given in made.inputs]))
         rows = {text: [*rows[text], *(runs[i] for i in new)] for text, runs in found.items() if runs}
-        rounds += [number] * len(new)
-    return (rows, rounds) if rounds else ({}, [])
+        begun = begun or bool(new)
+    return rows if begun else {}
 
 
 def _probe(state: TaskState, number: int, ids: list[str]) -> tuple[ProbedRun, ...] | None:

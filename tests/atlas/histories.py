@@ -124,6 +124,7 @@ def _comparing() -> st.SearchStrategy[Policy]:
         stop_after_passing=st.sampled_from([0, 0, 0, 2]),
         token_budget=st.sampled_from([0, 0, 1000, 200]),
         inputs=st.sampled_from([2, 1]),
+        input_tokens=st.sampled_from([1536, 96]),
         distinguish=st.sampled_from([0, 1, 2]),
         readings=st.sampled_from([0, 3]),
         stop_when_agreeing=st.sampled_from([0, 2, 3]),

@@ -39,7 +39,8 @@ Clusters = CandidatesClustered
 
 
 def policy(**changes: object) -> Policy:
-    return Policy.model_validate({"name": "t", "k": 3, "stop_after_passing": 0, "inputs": 2} | changes)
+    base = {"name": "t", "k": 3, "stop_after_passing": 0, "inputs": 2, "input_tokens": 1536}
+    return Policy.model_validate(base | changes)
 
 
 def begin(asked: Policy, examples: int = 1) -> TaskState:
@@ -156,7 +157,7 @@ def test_inputs_that_the_model_cannot_write_or_that_cannot_be_paid_for_are_made_
 
 def test_a_policy_that_gives_no_tokens_for_inputs_has_the_examples_varied() -> None:
     contested = Clusters(clusters=(), inputs=2, agreeing=1, contested=("c0", "c1"))
-    _, done = run(begin(policy(k=2, distinguish=2, readings=3, input_tokens=0)), [contested] * 3)
+    _, done = run(begin(policy(k=2, readings=3, input_tokens=0)), [contested] * 3)
     assert not [name for name in done if name.startswith("write:")]
     assert done[done.index("inputs:0") :] == [
         *("inputs:0", "probe:0:c0", "probe:0:c1", "cluster:2-2", "read", "select"),
@@ -205,6 +206,7 @@ def test_a_policy_that_contradicts_itself_is_refused() -> None:
         ({"inputs": 0, "distinguish": 1}, "'distinguish' needs 'inputs'"),
         ({"inputs": 0, "readings": 1}, "'readings' needs 'inputs'"),
         ({"input_tokens": 95}, "0 or at least 96"),
+        ({"input_tokens": 0, "distinguish": 1}, "'distinguish' needs 'input_tokens'"),
         ({"stop_when_agreeing": 1}, "one program agrees with itself"),
     ):
         with pytest.raises(ValidationError, match=why):

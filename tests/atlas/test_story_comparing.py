@@ -41,7 +41,14 @@ from tests.atlas.histories import answer, submission
 
 T = TypeVar("T")
 POLICY = Policy(
-    name="compares", k=3, stop_after_passing=0, inputs=4, distinguish=1, readings=3, abstain_below=0.5
+    name="compares",
+    k=3,
+    stop_after_passing=0,
+    inputs=4,
+    input_tokens=1536,
+    distinguish=1,
+    readings=3,
+    abstain_below=0.5,
 )
 
 

@@ -139,11 +139,12 @@ def test_arguments() -> None:
     variant = deep_pool.deep(options)
     assert (variant.name, variant.changes["k"], variant.changes["temperature"]) == ("deep-4", 4, 1.0)
     assert selection.limit == 3
-    assert (variant.changes["inputs"], variant.changes["readings"]) == (16, 3)
+    assert [variant.changes[each] for each in ("inputs", "input_tokens", "readings")] == [16, 0, 0]
     options, _ = deep_pool.parse(["--inputs", "0"])
     assert "readings" not in deep_pool.deep(options).changes
-    options, _ = deep_pool.parse(["--input-tokens", "0"])
-    assert deep_pool.deep(options).changes["input_tokens"] == 0
+    options, _ = deep_pool.parse(["--input-tokens", "300", "--distinguish", "2", "--readings", "1"])
+    changes = deep_pool.deep(options).changes
+    assert [changes[each] for each in ("input_tokens", "distinguish", "readings")] == [300, 2, 1]
     for wrong in (["--k", "65"], ["--frozen", "--target", "http://127.0.0.1:1"]):
         with pytest.raises(SystemExit):
             deep_pool.parse(wrong)

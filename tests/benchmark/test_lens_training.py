@@ -18,14 +18,19 @@ from atlas.lens.card import Card
 from atlas.lens.energy import WeightsIdentity, load, shapes, to_bytes
 from atlas.lens.feature_set import FeatureSet
 from atlas.lens.table import read_table
-from benchmark.lens_training import curve, network, ranking
+from atlas.lens.vectors import Drawing
+from atlas.span_embedding import SpanEmbedding
+from benchmark.lens_training import curve, data, network, ranking
 from benchmark.lens_training.__main__ import main
 from benchmark.lens_training.curve import learning_curve
-from benchmark.lens_training.data import Rows
+from benchmark.lens_training.data import Rows, read_rows
 from benchmark.lens_training.difficulty import difficulty, trained_probe
-from benchmark.lens_training.evaluation import cross_fitted, evaluate, out_of_fold, platt_of
+from benchmark.lens_training.evaluation import cross_fitted, evaluate, out_of_fold
 from benchmark.lens_training.network import Pairs, import_torch, train
 from benchmark.lens_training.rivals import linear_probe
+from benchmark.selection.pools import PooledTask, load_pools
+from benchmark.selection.spans import Spans
+from benchmark.statistics.calibration import platt_of
 
 torch_there = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra lens-train is not installed"
@@ -85,7 +90,7 @@ def test_the_energy_finds_a_planted_direction_on_tasks_it_never_saw() -> None:
     scores, epochs = out_of_fold(rows, IDENTITY, seed=0)
     energies = scores["drawn"]["energy"]
     assert min(epochs) >= 1
-    platt = platt_of(rows.right, energies)
+    platt = platt_of(energies, rows.right)
     stated = cross_fitted(rows, energies, 0)
     found = evaluate(rows, "drawn", scores["drawn"], "folds", platt, stated)
     assert found.rankers["energy"].auc.value > 0.9
@@ -106,7 +111,7 @@ def test_in_shuffled_labels_there_is_nothing_to_find() -> None:
     rows = planted(shuffled=True)
     scores, _ = out_of_fold(rows, IDENTITY, seed=0)
     energies = scores["drawn"]["energy"]
-    found = evaluate(rows, "drawn", scores["drawn"], "folds", platt_of(rows.right, energies), energies * 0)
+    found = evaluate(rows, "drawn", scores["drawn"], "folds", platt_of(energies, rows.right), energies * 0)
     for name in ("energy", "linear_probe", "boosted_trees"):
         assert abs(found.rankers[name].auc.value - 0.5) < 0.09, name
 
@@ -118,17 +123,17 @@ def test_more_tasks_teach_more_and_the_same_seed_gives_the_same_weights() -> Non
     assert [point.tasks for point in points] == sorted(point.tasks for point in points)
     assert points[-1].auc > points[0].auc - 0.02
     assert points[-1].auc > 0.85
-    data = Pairs(rows.x["drawn"], rows.right, rows.task)
-    one, two, other = train(data, 0), train(data, 0), train(data, 1)
+    all_pairs = Pairs(rows.x["drawn"], rows.right, rows.task)
+    one, two, other = train(all_pairs, 0), train(all_pairs, 0), train(all_pairs, 1)
     assert all((one.tensors[name] == two.tensors[name]).all() for name in one.tensors)
     assert (one.tensors["w1"] != other.tensors["w1"]).any()
 
 
 def test_a_probe_cannot_train_on_tasks_that_are_all_right_or_all_wrong() -> None:
     rows = planted(4)
-    data = Pairs(rows.x["drawn"], np.ones_like(rows.right), rows.task)
+    all_right = Pairs(rows.x["drawn"], np.ones_like(rows.right), rows.task)
     with pytest.raises(ValueError, match="right and wrong"):
-        linear_probe(data)
+        linear_probe(all_right)
 
 
 def test_the_prompts_state_tells_difficulty_where_it_does() -> None:
@@ -221,6 +226,27 @@ def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     assert load(found.path).tensors["w1"].shape == (found.identity.features.dimension, 512)
 
 
+def test_candidates_whose_span_is_not_known_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = SpanEmbedding.of(np.arange(24.0).reshape(3, 8))
+
+    class Half(Spans):
+        """Knows every second one."""
+
+        asked = 0
+
+        def of(self, task: PooledTask, drawing: Drawing | None) -> SpanEmbedding | None:
+            self.asked += 1
+            return kept if self.asked % 2 else None
+
+    monkeypatch.setattr(data, "Spans", Half)
+    rows = read_rows(load_pools([pool(tmp_path, 3, seed=0)]), "span", ("mean",))
+    assert (len(rows.right), rows.left_out, rows.x["drawn"].shape) == (6, 6, (6, 8))
+    assert rows.share is not None
+    assert 0 < rows.share[0] < 1, "of all the task's candidates, those left out too"
+
+
 @torch_there
 def test_what_cannot_be_trained_on_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = pool(tmp_path / "small", 6, seed=0)
@@ -234,7 +260,7 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "6 tasks have right and wrong candidates" in refused(str(small))
     assert "first: t3" in refused(str(small), "--not-in", str(tmp_path / "kept.txt"))
     assert "to train on and to report on" in refused(str(small), "--report", str(small))
-    assert "no span embedding" in refused(str(small), "--features", "span")
+    assert "has a span embedding" in refused(str(small), "--features", "span")
     stranger = write_pool(tmp_path / "stranger", {"t": [Draw("a", right=True), Draw("b")]}, model="stranger")
     assert "sha256 of 'stranger'" in refused(str(stranger))
     other = write_pool(tmp_path / "other", {"o": [Draw("a")]}, model="qwen2.5-coder-1.5b")

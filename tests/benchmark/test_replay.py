@@ -150,6 +150,7 @@ DEEP: dict[str, Any] = {
     "stop_after_passing": 0,
     "token_budget": 0,
     "inputs": 8,
+    "input_tokens": 1536,
     "selector": "majority",
     "max_tokens": 200,
 }

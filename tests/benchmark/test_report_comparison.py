@@ -24,6 +24,7 @@ COMPARES = Policy(
     plans=2,
     stop_after_passing=0,
     inputs=8,
+    input_tokens=1536,
     distinguish=1,
     readings=3,
     abstain_below=0.4,

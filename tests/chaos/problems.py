@@ -23,6 +23,7 @@ GENEROUS = Policy(
     stop_after_passing=0,
     max_tokens=200,
     inputs=6,
+    input_tokens=1536,
     distinguish=1,
     readings=3,
     selector="calibrated",
@@ -33,6 +34,7 @@ AGREEING = Policy(
     stop_after_passing=0,
     max_tokens=200,
     inputs=4,
+    input_tokens=1536,
     stop_when_agreeing=2,
     selector="majority",
 )

@@ -31,7 +31,7 @@ from atlas.story import Story
 from services.sandbox.self_tests import agreed
 from tests.support.in_memory import solve
 
-POLICY = Policy(name="t", k=1, repairs=1, self_tests=2, brute_forces=3)
+POLICY = Policy(name="t", k=1, repairs=1, self_tests=2, brute_forces=3, input_tokens=1536)
 STDIN = Problem(
     statement="Double the number.",
     examples=(Example(input="2", output="4"), Example(input="3", output="6")),

@@ -42,7 +42,14 @@ from services.lens.selection import select
 
 def journal(*drawn: Drawn, problem: Problem | None = None, **policy: object) -> list[Entry]:
     """Solve a task: each round's inputs are as many as the programs' outputs there are."""
-    asked = {"name": "t", "k": len(drawn), "stop_after_passing": 0, "inputs": 8, "selector": "majority"}
+    asked = {
+        "name": "t",
+        "k": len(drawn),
+        "stop_after_passing": 0,
+        "inputs": 8,
+        "input_tokens": 1536,
+        "selector": "majority",
+    }
     state, entries = TaskState(), []
     events: Sequence[AnyEvent] = [
         TaskSubmitted(

@@ -96,7 +96,9 @@ def state(
 
     `failed`: probes that the machinery failed. `texts`: inputs that are not each their own.
     """
-    asked = Policy.model_validate({"name": "t", "k": 16, "inputs": 4, "stop_after_passing": 0} | policy)
+    asked = Policy.model_validate(
+        {"name": "t", "k": 16, "inputs": 4, "input_tokens": 1536, "stop_after_passing": 0} | policy
+    )
     submitted = TaskSubmitted(
         problem=Problem(
             statement="s",

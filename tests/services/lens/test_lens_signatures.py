@@ -73,9 +73,9 @@ def test_a_value_without_a_word_agrees_with_its_own_program_only() -> None:
 
 def test_inputs_that_every_program_fails_on_are_left_out() -> None:
     task = state(Drawn("a", ([CRASH, "1"],)), Drawn("b", ([RunStatus.TIME_LIMIT, "1"],)))
-    assert found(task) == Signatures((0,), dict.fromkeys(("a", "b"), Signature((0,), (True,))))
+    assert found(task) == Signatures(1, dict.fromkeys(("a", "b"), Signature((0,), (True,))))
     nothing = state(Drawn("a", ([CRASH],)), Drawn("b", ([CRASH],)))
-    assert found(nothing).rounds == ()
+    assert found(nothing).inputs == 0
 
 
 def test_an_input_that_comes_again_is_no_further_evidence() -> None:
@@ -84,7 +84,7 @@ def test_an_input_that_comes_again_is_no_further_evidence() -> None:
         Drawn("b", (["1", "1"], ["1", "3"])),
         texts={(0, 1): "0 0", (1, 0): "0 0"},
     )
-    assert found(task).rounds == (0, 1)
+    assert found(task).inputs == 2
 
 
 def test_a_program_whose_first_probe_is_missing_is_apart() -> None:
@@ -96,14 +96,14 @@ def test_a_program_whose_first_probe_is_missing_is_apart() -> None:
 
 def test_a_later_round_counts_only_when_nobody_waits_for_it() -> None:
     one, other = Drawn("a", (["1"], ["1"])), Drawn("b", (["1"], None))
-    assert found(state(one, other)).rounds == (0,), "the deadline came before b was run"
+    assert found(state(one, other)).inputs == 1, "the deadline came before b was run"
     failed = found(state(one, other, failed=["probe:1:c1"]))
-    assert (failed.rounds, list(failed.of)) == ((0, 1), ["a"]), "b can never be run: it is apart"
+    assert (failed.inputs, list(failed.of)) == (2, ["a"]), "b can never be run: it is apart"
 
 
 def test_an_input_that_the_machinery_spoiled_is_left_out_for_all() -> None:
     task = state(Drawn("a", (["1", "2"],)), Drawn("b", ([RunStatus.INFRASTRUCTURE_ERROR, "2"],)))
-    assert found(task).rounds == (0,)
+    assert found(task).inputs == 1
     assert all(s.kinds == (0,) for s in found(task).of.values())
 
 
@@ -112,8 +112,8 @@ def test_signatures_are_all_over_the_same_inputs(task: TaskState) -> None:
     here = found(task)
     assert here == found(task)
     for signature in here.of.values():
-        assert len(signature.kinds) == len(signature.ok) == len(here.rounds)
-    for i in range(len(here.rounds)):
+        assert len(signature.kinds) == len(signature.ok) == here.inputs
+    for i in range(here.inputs):
         assert any(s.ok[i] for s in here.of.values()), "an unusable input was kept"
         ok = {(s.kinds[i], s.ok[i]) for s in here.of.values()}
         assert len(ok) == len({kind for kind, _ in ok}), "one kind both ended well and did not"
@@ -125,7 +125,7 @@ def test_without_near_floats_the_order_of_drawing_does_not_matter(task: TaskStat
     backward = signatures(task, programs(task)[::-1])
     if any(run.output == "1.0000001" for runs in task.probes.values() for run in runs):
         return
-    assert forward.rounds == backward.rounds
+    assert forward.inputs == backward.inputs
     for one in forward.of:
         for other in forward.of:
             same = forward.of[one].kinds == forward.of[other].kinds

@@ -48,7 +48,7 @@ def model(answers: Mapping[str, str]) -> FakeModelServer:
 
 
 def context(problem: Problem = STDIN, command: WriteInputs = ROUND_0, **policy: int) -> Context:
-    spend = Policy.model_validate({"name": "p", "inputs": 4} | policy)
+    spend = Policy.model_validate({"name": "p", "inputs": 4, "input_tokens": 1536} | policy)
     pins = Pins(pipeline="1", prompts_sha256="0", model="fake")
     made = direct(TaskSubmitted(problem=problem, policy=spend, pins=pins, deadline_s=60), command)
     sampling = SamplingParams(temperature=0, max_tokens=1, seed=0)
