@@ -1,9 +1,10 @@
 """Fitting the calibrated selector: a logistic model of cluster features, by regularised likelihood. Pure.
 
 Every cluster of every task is a row; its label is whether the program that would be handed in for it is
-right. Tasks weigh the same, however many clusters each has. How strong the regularisation is, and how good
-the probabilities are, is judged on tasks that a model was not fitted to (grouped k-fold by task): rows of one
-task are alike, and a split by row would tell the model their answers.
+right. Tasks weigh the same, however many clusters each has. No feature may count against what it stands for
+(`DIRECTIONS`): a weight of the wrong sign is chance, and is left at 0. How strong the regularisation is, and
+how good the probabilities are, is judged on tasks that a model was not fitted to (grouped k-fold by task):
+rows of one task are alike, and a split by row would tell the model their answers.
 
 Of the strengths the strongest is taken whose loss is within one standard error of the least (Breiman et al.
 1984): a hundred tasks have few that tell whether a surer program beats a commoner one, and what they say of
@@ -36,6 +37,15 @@ from benchmark.statistics.calibration import (
     platt_of,
 )
 
+DIRECTIONS = {
+    "examples_passed": 1,
+    "no_survivor": -1,
+    "size_share": 1,
+    "log_independent": 1,
+    "reading_lead": 1,
+    "logprob_over": 1,
+    "energy": -1,
+}
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FOLDS = 10
 Floats = npt.NDArray[np.float64]
@@ -105,7 +115,7 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
     stated = _in_folds(data, lambda inside: _platt(data, scores, inside).log_odds(scores))
     metrics = {
         "C": strength,
-        "log_loss": float(_losses(data, stated).mean()),
+        "log_loss": _loss(data, stated)[0],
         **chosen(data, expit(stated)),
         **_by_energy(data, expit(stated)),
     }
@@ -129,10 +139,9 @@ def fit(data: Rows, provenance: Provenance) -> Fitted:
 
 def strongest(data: Rows) -> float:
     """Return the strongest regularisation whose loss is within one standard error of the least."""
-    losses = {c: _losses(data, out_of_fold(data, c)) for c in STRENGTHS}
-    least = min(losses.values(), key=lambda of: float(of.mean()))
-    bound = least.mean() + least.std(ddof=1) / np.sqrt(len(least))
-    return min(c for c, of in losses.items() if of.mean() <= bound)
+    losses = {c: _loss(data, out_of_fold(data, c)) for c in STRENGTHS}
+    bound = sum(min(losses.values()))
+    return min(c for c, (loss, _) in losses.items() if loss <= bound)
 
 
 def out_of_fold(data: Rows, strength: float) -> Floats:
@@ -184,17 +193,29 @@ def _by_energy(data: Rows, stated: Floats) -> dict[str, float]:
 
 
 def _fitted(data: Rows, strength: float, inside: npt.NDArray[np.bool_]) -> Pipeline:
-    held = FunctionTransformer(np.clip, kw_args={"a_min": -MOST_DEVIATIONS, "a_max": MOST_DEVIATIONS})
-    model = make_pipeline(StandardScaler(), held, LogisticRegression(C=strength, max_iter=2000))
-    weight = data.weight[inside]
+    """Fit to some rows, again without what came out with the wrong sign, until nothing does."""
+    directions = np.asarray([DIRECTIONS.get(name, 0) for name in FEATURES])
+    weight, kept = data.weight[inside], np.ones(len(FEATURES))
     fitting = {"standardscaler__sample_weight": weight, "logisticregression__sample_weight": weight}
-    fitted: Pipeline = model.fit(data.x[inside], data.y[inside], **fitting)
-    return fitted
+    while True:
+        held = FunctionTransformer(_held, kw_args={"kept": kept})
+        model = make_pipeline(StandardScaler(), held, LogisticRegression(C=strength, max_iter=2000))
+        fitted: Pipeline = model.fit(data.x[inside], data.y[inside], **fitting)
+        wrong = directions * fitted[-1].coef_[0] < 0
+        if not wrong.any():
+            return fitted
+        kept = np.where(wrong, 0.0, kept)
 
 
-def _losses(data: Rows, scores: Floats) -> Floats:
-    """Return each task's log loss, its clusters' mean, from log odds."""
+def _held(deviations: Floats, kept: Floats) -> Floats:
+    return np.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS) * kept
+
+
+def _loss(data: Rows, scores: Floats) -> tuple[float, float]:
+    """Return the mean over tasks of their clusters' mean log loss, from log odds, and its standard error."""
     each = np.logaddexp(0.0, np.where(data.y == 1, -scores, scores)) * data.weight
     numbers = np.unique(data.task, return_inverse=True)[1]
-    losses: Floats = np.bincount(numbers, each) / np.bincount(numbers, data.weight)
-    return losses
+    weights = np.bincount(numbers, data.weight)
+    losses = np.bincount(numbers, each) / weights
+    mean = float(np.average(losses, weights=weights))
+    return mean, float(np.sqrt((weights**2 * (losses - mean) ** 2).sum()) / weights.sum())

@@ -2,8 +2,8 @@
 
 Pure. Orders, by the policy's selector:
 
-- `calibrated`: probability, then the shortest program.
-- `majority` and `examples`: size, then mean log-probability, then the shortest program.
+- `calibrated`: probability, then mean log-probability, then the shortest program.
+- `majority` and `examples`: size, then the same.
 - By either, a cluster that ended well on no usable input comes after every one that did.
 - Where no program passes every public example, and for any selector: the share passed, energy, mean
   log-probability, the shortest program.
@@ -88,14 +88,17 @@ def partial_rank(state: TaskState, candidate: Candidate) -> tuple[float, float, 
 
 
 def _by_probability(weighed: Weighed) -> tuple[float, ...]:
-    return -weighed.probability, length(weighed.cluster.program)
+    return -weighed.probability, *_of_equals(weighed.cluster)
 
 
 def _by_size(weighed: Weighed) -> tuple[float, ...]:
-    cluster = weighed.cluster
+    return -len(weighed.cluster.members), *_of_equals(weighed.cluster)
+
+
+def _of_equals(cluster: Cluster) -> tuple[float, ...]:
     known = [c.logprob.mean for c in cluster.members if c.logprob]
     mean = sum(known) / len(known) if known else float("-inf")
-    return -len(cluster.members), -mean, length(cluster.program)
+    return -mean, length(cluster.program)
 
 
 def _agreeing(state: TaskState, groups: Groups, cluster: Cluster) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from atlas.selector import FEATURES, Provenance, load
 from benchmark.datasets.id_lists import refuse
 from benchmark.fit_selector import main
 from benchmark.results import digests
-from benchmark.selection.fit import FOLDS, STRENGTHS, Rows, chosen, fit, out_of_fold, strongest
+from benchmark.selection.fit import (
+    DIRECTIONS,
+    FOLDS,
+    STRENGTHS,
+    Rows,
+    chosen,
+    fit,
+    out_of_fold,
+    strongest,
+)
 from benchmark.selection.pools import load_pools
 
 NOBODY = Provenance(n_tasks=0, n_clusters=0)
@@ -42,6 +52,17 @@ def test_the_fit_finds_what_tells_right_from_wrong() -> None:
     assert found.provenance.n_tasks == 120
     low, high = (dict.fromkeys(FEATURES, 0.0) | {FEATURES[0]: v} for v in (-1.0, 3.0))
     assert found.probability(low) < 0.5 < found.probability(high)
+
+
+def test_no_feature_counts_against_what_it_stands_for() -> None:
+    """What tells right from wrong, but the wrong way round, is left out; the others are as without it."""
+    told = data()
+    turned = told.x.copy()
+    turned[:, FEATURES.index("size_share")] -= 2.0 * told.y
+    found = fit(replace(told, x=turned), NOBODY).weights.features
+    assert found["size_share"].weight == 0
+    assert found[FEATURES[0]].weight > 0
+    assert all(DIRECTIONS.get(name, 0) * each.weight >= 0 for name, each in found.items())
 
 
 def test_its_figures_are_of_tasks_it_was_not_fitted_to() -> None:

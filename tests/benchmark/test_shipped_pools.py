@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from benchmark.datasets.selection import from_mapping, load
 from benchmark.deep_pool import deep, parse
+from benchmark.grades import ProgramGrade
 from benchmark.pack_pool import read_packed
 from benchmark.recorded.completions import sha256
 from benchmark.run_store import content_sha256
@@ -37,6 +39,15 @@ def test_each_is_whole_and_of_its_slice(file: Path) -> None:
     assert packed.recording.ids_sha256 == sha256(json.dumps(sorted(SLICES[slice_of(file)])))
     assert packed.recording.tasks == len(SLICES[slice_of(file)])
     assert all(row.recorded.choice.span is None for row in rows)
+
+
+@pytest.mark.parametrize("file", sorted((POOLS / "grades").glob("*")), ids=lambda file: file.name)
+def test_grades_are_of_a_packed_slices_tasks(file: Path) -> None:
+    assert POOLS / file.name in FILES
+    with lzma.open(file) as lines:
+        grades = [ProgramGrade.model_validate_json(line) for line in lines]
+    assert len({(grade.task, grade.program_sha256) for grade in grades}) == len(grades) > 0
+    assert {grade.task for grade in grades} <= set(SLICES[slice_of(file)])
 
 
 def test_no_task_is_in_two_slices() -> None:

@@ -37,6 +37,11 @@ def test_equal_clusters_go_to_the_shortest_then_the_first(selector: str) -> None
 
 
 @pytest.mark.parametrize("selector", ["majority", "calibrated"])
+def test_equal_clusters_go_to_the_likelier_before_the_shorter(selector: str) -> None:
+    assert chosen(Drawn("a", ONE, mean=-2), Drawn("longer", TWO, mean=-0.1), selector=selector) == "c1"
+
+
+@pytest.mark.parametrize("selector", ["majority", "calibrated"])
 def test_without_a_survivor_the_best_partial_program_is_chosen(selector: str) -> None:
     task = state(
         Drawn("a", passed=0, mean=-0.1),
