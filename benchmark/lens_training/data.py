@@ -81,13 +81,13 @@ def read_rows(tasks: Sequence[PooledTask], kind: TrainedKind, parts: Sequence[st
     with Spans() as spans:
         for task in tasks:
             _read_task(found, task, kind, parts, spans)
-    if not found.right and found.left_out:
+    if not found.right:
         raise BadInput(
             f"no candidate of {tasks[0].pool} has a span embedding: record the pool with the patched "
             "llama-server (LLAMA_SERVER=) and --spans, or train the 'surface' set"
+            if found.left_out
+            else "these pools hold no candidate with a program"
         )
-    if not found.right:
-        raise BadInput("these pools hold no candidate with a program")
     return found.rows()
 
 

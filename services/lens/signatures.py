@@ -80,20 +80,20 @@ def signatures(state: TaskState, candidates: Sequence[Candidate]) -> Signatures:
         return Signatures()
     runs = _compared(state, candidates)
     usable = [
-        i
-        for i in range(min(map(len, runs.values()), default=0))
-        if all(row[i].status is not RunStatus.INFRASTRUCTURE_ERROR for row in runs.values())
-        and any(ended_well(kind, row[i]) for row in runs.values())
+        column
+        for column in zip(*runs.values(), strict=True)  # of an input, every program's run
+        if all(run.status is not RunStatus.INFRASTRUCTURE_ERROR for run in column)
+        and any(ended_well(kind, run) for run in column)
     ]
-    columns = [_kinds(kind, [row[i] for row in runs.values()]) for i in usable]
+    kinds = [_kinds(kind, column) for column in usable]
     return Signatures(
         inputs=len(usable),
         of={
             text: Signature(
-                kinds=tuple(column[place] for column in columns),
-                ok=tuple(ended_well(kind, row[i]) for i in usable),
+                kinds=tuple(each[place] for each in kinds),
+                ok=tuple(ended_well(kind, column[place]) for column in usable),
             )
-            for place, (text, row) in enumerate(runs.items())
+            for place, text in enumerate(runs)
         },
     )
 
@@ -104,17 +104,15 @@ def _compared(state: TaskState, candidates: Sequence[Candidate]) -> dict[str, li
     for candidate in candidates:
         ids.setdefault(candidate.code or "", []).append(candidate.id)
     rows: dict[str, list[ProbedRun]] = {text: [] for text in ids}
-    begun = False
     seen: set[str] = set()
     for number, made in sorted(state.inputs.items()):
         found = {text: _probe(state, number, ids[text]) for text in rows}
         waits = any(runs is None and not _failed(state, number, ids[text]) for text, runs in found.items())
-        if not any(found.values()) or (begun and waits):
+        if not any(found.values()) or (any(rows.values()) and waits):
             continue
         new = list(_new(seen, [given.text for given in made.inputs]))
         rows = {text: [*rows[text], *(runs[i] for i in new)] for text, runs in found.items() if runs}
-        begun = begun or bool(new)
-    return rows if begun else {}
+    return rows if any(rows.values()) else {}
 
 
 def _probe(state: TaskState, number: int, ids: list[str]) -> tuple[ProbedRun, ...] | None:
@@ -138,7 +136,7 @@ def _new(seen: set[str], texts: list[str]) -> Iterator[int]:
             yield place
 
 
-def _kinds(kind: Kind, column: list[ProbedRun]) -> list[int]:
+def _kinds(kind: Kind, column: Sequence[ProbedRun]) -> list[int]:
     """The kind of outcome of each program's run on one input."""
     first: list[ProbedRun] = []
     known: dict[tuple[RunStatus, str, str], int] = {}
