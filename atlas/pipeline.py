@@ -6,7 +6,8 @@ so it must give the same answer to everyone: it reads the journalled state and n
     submitted ─▶ [probe] ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select
                                               │         │   [Repair] after [self-tests: atlas.self_tests]
                                               │         └▶ [compare on generated inputs: atlas.comparing]
-                                              └▶ [Score], with Lens weights pinned: then run in energy order
+                                              └▶ [Score], with Lens weights pinned: before the run, which is
+                                                 then in energy order, or after it under a spending rule
 
 What bounds it: `k`, `repairs` and `refinements`, the hard token budget (no call is begun that could exceed
 it), and the deadline (an event); whichever comes first, the best program so far is the answer.
@@ -29,7 +30,7 @@ from atlas.policy import Part
 from atlas.spending import ArmName, best, tries
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "5"
+PIPELINE_VERSION = "6"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
@@ -158,7 +159,7 @@ def _stops_early(state: TaskState) -> bool:
 
 
 def _unexecuted(state: TaskState) -> list[Candidate]:
-    return [c for c in programs(state) if not state.done(f"execute:{c.id}")] if _executes(state) else []
+    return [c for c in programs(state) if not _run(state, c)] if _executes(state) else []
 
 
 def _plans(state: TaskState) -> list[AnyCommand]:
@@ -179,7 +180,7 @@ def _plans_are_weighed(state: TaskState) -> bool:
     """Whether plans come when they are worth more than what else could be done, and not first."""
     spending = state.task.policy.spending
     weighed = spending is not None and spending.plan is not None
-    return weighed and _stops_early(state) and not _ranked(state)
+    return weighed and _stops_early(state)
 
 
 def _probed(state: TaskState) -> bool:
@@ -271,7 +272,7 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
     # What the next sample's thinking depends on is known first, in whatever order the services answer.
     if difficulty.adapts(state):
-        waits = waits or (_scores(state) if _ranked(state) else _unexecuted(state))
+        waits = waits or _scores(state) or (not _ranked(state) and _unexecuted(state))
     if waits or _spends_on(state) == "repair":
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
@@ -280,7 +281,7 @@ def _generations(state: TaskState) -> list[AnyCommand]:
 def _spends_on(state: TaskState) -> ArmName | None:
     """Return what the policy's spending rule would do next, of what can be done; None without a rule."""
     spending, following = state.task.policy.spending, _next_generation(state)
-    if spending is None or _ranked(state):
+    if spending is None:
         return None
     weighed = _plans_are_weighed(state)
     if weighed and following is not None and following.plan is not None:
@@ -293,17 +294,31 @@ def _spends_on(state: TaskState) -> ArmName | None:
     return best(spending, tries(state), [arm for arm, can in possible.items() if can])
 
 
-def _ranked(state: TaskState) -> bool:
-    """Whether candidates are scored first and run in energy order."""
+def _scored(state: TaskState) -> bool:
+    """Whether candidates get an energy."""
     weighed = Part.LENS in state.task.policy.extras and state.task.pins.lens_weights is not None
     return weighed and not _is_choice(state)
 
 
+def _ranked(state: TaskState) -> bool:
+    """Whether candidates are scored first and run in energy order.
+
+    Not under a spending rule, which needs each one's outcome before it draws the next.
+    """
+    return _scored(state) and state.task.policy.spending is None
+
+
 def _scores(state: TaskState) -> list[AnyCommand]:
-    if not _ranked(state):
+    """Scoring what is drawn, or, where that is run as it comes, what has been run: more is known of it."""
+    if not _scored(state):
         return []
-    missing = [c for c in programs(state) if not state.done(f"score:{c.id}")]
+    known = [c for c in programs(state) if _ranked(state) or not _executes(state) or _run(state, c)]
+    missing = [c for c in known if not state.done(f"score:{c.id}")]
     return [Score(id=f"score:{c.id}", candidate=c.id) for c in missing]
+
+
+def _run(state: TaskState, candidate: Candidate) -> bool:
+    return state.done(f"execute:{candidate.id}")
 
 
 def _executions(state: TaskState) -> list[AnyCommand]:

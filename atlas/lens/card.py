@@ -8,6 +8,7 @@ from pydantic import Field
 
 from atlas.contracts import Contract
 from atlas.lens.energy import WeightsIdentity
+from atlas.lens.surface import Stage
 
 
 class Estimate(Contract):
@@ -82,12 +83,12 @@ class Evaluation(Contract):
     """Figures on one set of tasks, none of which the weights that gave them were trained on.
 
     `tasks_by`: `folds` of the training tasks, or `report`, tasks kept for measuring. `stage`: what was known
-    of a candidate, as it is `drawn` or when all were `judged` (to hidden states it makes no difference).
+    of a candidate: as it is `drawn`, after its `run`, or when all were `compared`; hidden states are `drawn`.
     `rankers` by name: `energy`, its rivals, and the simple rules. `energy_minus`: paired differences of AUC.
     """
 
     tasks_by: Literal["folds", "report"]
-    stage: Literal["drawn", "judged"]
+    stage: Stage
     tasks: int
     mixed: int
     candidates: int

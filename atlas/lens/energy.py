@@ -38,12 +38,17 @@ LEAST_SCALE = 1e-3
 
 
 class WeightsIdentity(Contract):
-    """What weights are for: the GGUF by its sha256, told by `model` to people, and the feature set."""
+    """What weights are for: the GGUF by its sha256, told by `model` to people, and the feature set.
+
+    `auc`: how well such weights order a task's candidates before any is run, on training tasks kept out of
+    their training (the card's figure); of two sets that a server can feed, a task gets the better.
+    """
 
     format: Literal[1] = 1
     model: str
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     features: FeatureSet
+    auc: float | None = Field(default=None, ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from atlas.lens.table import choose, directories, find
 from atlas.llama import ModelServer
 from atlas.models import models_dir_of, sha256_of
 
+SCORED: tuple[FeatureKind, FeatureKind] = ("span", "surface")
+
 
 def model_sha256(alias: str, settings: Settings) -> str | None:
     """Return the sha256 of the GGUF that a server serves under this name; None where nothing here tells.
@@ -27,7 +29,8 @@ def model_sha256(alias: str, settings: Settings) -> str | None:
 async def weights_for(server: ModelServer, settings: Settings) -> str | None:
     """Return the name of the weights that a task submitted now is scored with, or None.
 
-    `span` where the server gives span embeddings of their width, else `surface`. `reprefill` is never chosen:
+    `surface`, or `span` where the server gives span embeddings of their width: of the two the one that orders
+    candidates better by its own account, and `span` where that is not told. `reprefill` is never chosen:
     reading every candidate once more costs what drawing them costs.
 
     Raises:
@@ -40,9 +43,8 @@ async def weights_for(server: ModelServer, settings: Settings) -> str | None:
     sha256 = model_sha256(facts.model, settings)
     if sha256 is None:
         return None
-    span = choose(files, sha256, ("span",)) if facts.span_n_embd is not None else None
-    if span is not None and span.identity.features.width == facts.span_n_embd:
-        return span.name
-    surface: FeatureKind = "surface"
-    found = choose(files, sha256, (surface,))
-    return found.name if found else None
+    span, surface = (choose(files, sha256, kind) for kind in SCORED)
+    if span is not None and span.identity.features.width != facts.span_n_embd:
+        span = None
+    usable = [found for found in (span, surface) if found is not None]
+    return max(usable, key=lambda found: found.identity.auc or 0.0).name if usable else None

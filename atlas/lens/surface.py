@@ -1,8 +1,8 @@
 """The `surface` set: what a journal tells of a candidate without hidden states. Pure.
 
-What is not known yet is 0 beside an indicator that says so (`has_logprob`, `ran`, `compared`): a candidate is
-scored before it is run, and may be scored again after. Nothing here is a label: the examples are the public
-ones, and agreement is among the programs themselves.
+What is not known yet is 0 beside an indicator that says so (`has_logprob`, `ran`, `compared`): a candidate
+may be scored when it is drawn, when it has been run, or when its task's programs have been compared. Nothing
+here is a label: the examples are the public ones, and agreement is among the programs themselves.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ DRAWN = (
     "log_calls",
     "nesting",
 )
-JUDGED = ("ran", "examples_passed", "examples_crashed", "compared", "log_inputs", "agreement")
-SURFACE = (*DRAWN, *JUDGED)
+RUN = ("ran", "examples_passed", "examples_crashed")
+COMPARED = ("compared", "log_inputs", "agreement")
+SURFACE = (*DRAWN, *RUN, *COMPARED)
+Stage = Literal["drawn", "run", "compared"]
+STAGES: tuple[Stage, ...] = ("drawn", "run", "compared")
 
 
 class Surface(Contract):
@@ -60,10 +63,11 @@ class Surface(Contract):
         return values
 
 
-def surface_of(state: TaskState, candidate: Candidate, *, judged: bool = True) -> Surface:
-    """Return a candidate's features as the state knows them; not `judged`: as before anything was run."""
+def surface_of(state: TaskState, candidate: Candidate, stage: Stage = "compared") -> Surface:
+    """Return a candidate's features as the state knows them, or as it knew them at an earlier stage."""
     values = {**_logprobs(candidate), **_text(candidate.code)}
-    values |= _judged(state, candidate) if judged else dict.fromkeys(JUDGED, 0.0)
+    values |= dict.fromkeys(RUN, 0.0) if stage == "drawn" else _run(state, candidate)
+    values |= _compared(state, candidate) if stage == "compared" else dict.fromkeys(COMPARED, 0.0)
     return Surface(values=values)
 
 
@@ -109,16 +113,21 @@ def _depth(tree: ast.AST) -> int:
     return deepest
 
 
-def _judged(state: TaskState, candidate: Candidate) -> dict[str, float]:
+def _run(state: TaskState, candidate: Candidate) -> dict[str, float]:
     execution = state.executions.get(candidate.id)
     tests = execution.total if execution and execution.results else 0
-    clustered = state.clustered
-    compared = clustered is not None and clustered.inputs > 0
-    size = next((len(c) for c in _clusters(state) if candidate.id in c), 0) if compared else 0
     return {
         "ran": float(tests > 0),
         "examples_passed": execution.passed / tests if execution and tests else 0.0,
         "examples_crashed": _crashed(execution) / tests if execution and tests else 0.0,
+    }
+
+
+def _compared(state: TaskState, candidate: Candidate) -> dict[str, float]:
+    clustered = state.clustered
+    compared = clustered is not None and clustered.inputs > 0
+    size = next((len(c) for c in _clusters(state) if candidate.id in c), 0) if compared else 0
+    return {
         "compared": float(size > 0),
         "log_inputs": math.log1p(clustered.inputs) if clustered and size else 0.0,
         "agreement": size / sum(map(len, _clusters(state))) if size else 0.0,

@@ -47,7 +47,7 @@ class Table:
 
     def of(self, model_sha256: str, kind: FeatureKind) -> EnergyModel | None:
         """The weights for a GGUF and a kind of feature set, if there are any."""
-        found = choose(self.files, model_sha256, (kind,))
+        found = choose(self.files, model_sha256, kind)
         return self.models[found.name] if found else None
 
 
@@ -82,13 +82,10 @@ def find(where: Sequence[Path]) -> tuple[tuple[Found, ...], dict[str, str]]:
     return tuple(files), problems
 
 
-def choose(files: Sequence[Found], model_sha256: str, kinds: Sequence[FeatureKind]) -> Found | None:
-    """Return the weights for a GGUF, of the first of these kinds that there are any of."""
-    for kind in kinds:
-        for found in files:
-            if found.identity.model_sha256 == model_sha256 and found.identity.features.kind == kind:
-                return found
-    return None
+def choose(files: Sequence[Found], model_sha256: str, kind: FeatureKind) -> Found | None:
+    """Return the weights for a GGUF and a kind of feature set, if there are any."""
+    wanted = (model_sha256, kind)
+    return next((f for f in files if (f.identity.model_sha256, f.identity.features.kind) == wanted), None)
 
 
 def read_table(where: Sequence[Path]) -> Table:

@@ -17,7 +17,11 @@ RULES = {
     "random": "random",
 }
 WHERE = {"folds": "training tasks, out of fold", "report": "report tasks"}
-WHEN = {"drawn": "before anything was run", "judged": "after all were run and compared"}
+WHEN = {
+    "drawn": "before anything was run",
+    "run": "after each was run",
+    "compared": "after all were run and compared",
+}
 
 
 def markdown(card: Card, plot: str | None) -> str:

@@ -26,7 +26,7 @@ def cross_scored(
 ) -> list[PooledTask]:
     """Return the tasks with out-of-fold energies, of each model by weights of its own.
 
-    A candidate is scored by what is known when it is drawn, as a task does it.
+    A candidate is scored by what is known when it has been run, as a task with a spending rule does it.
 
     Raises:
         BadInput: a pool has no spans where they are needed, or a model has too few tasks.
@@ -54,7 +54,8 @@ def _of_model(
                 inside = np.isin(np.arange(len(rows.right)), rest)
                 data, task_of = pairs(rows, inside)
                 trained = train(data, seed, task_of=task_of)
-                energies[fold] = trained.energies(rows.x["drawn"][fold], identity)
+                x = rows.x.get("run", rows.x["drawn"])  # of a span it is the same
+                energies[fold] = trained.energies(x[fold], identity)
     except ValueError as error:
         raise BadInput(f"these pools of '{identity.model}' do not suffice for energies: {error}") from error
     values = iter(energies.tolist())

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from atlas.lens.card import CurvePoint
 from atlas.lens.energy import WeightsIdentity
-from benchmark.lens_training.data import Rows, Stage
+from atlas.lens.surface import Stage
+from benchmark.lens_training.data import Rows
 from benchmark.lens_training.evaluation import folds, pairs
 from benchmark.lens_training.network import train
 from benchmark.lens_training.ranking import by_task, estimate

@@ -16,14 +16,13 @@ import numpy.typing as npt
 from atlas.errors import BadInput
 from atlas.lens.energy import WeightsIdentity
 from atlas.lens.feature_set import FeatureSet
-from atlas.lens.surface import surface_of
+from atlas.lens.surface import STAGES, Stage, surface_of
 from atlas.lens.vectors import drawings, feature_set_of, vector_of
 from atlas.state import TaskState, fold
 from benchmark.selection.energies import models_of
 from benchmark.selection.pools import PooledTask
 from benchmark.selection.spans import Spans
 
-Stage = Literal["drawn", "judged"]
 TrainedKind = Literal["span", "surface"]
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -132,8 +131,8 @@ def _read_task(
                     span.vector("prompt_last"), float(task.prompt_chars), right[0], sum(right) / len(right)
                 )
         else:
-            for stage in ("drawn", "judged"):
-                surface = surface_of(state, candidate, judged=stage == "judged")
+            for stage in STAGES:
+                surface = surface_of(state, candidate, stage)
                 found.sets.add(feature_set_of(surface))
                 found.x[stage].append(vector_of(surface).values)
         found.right.append(task.right[candidate.id])
@@ -157,7 +156,7 @@ class _Collected:
 
     def __init__(self) -> None:
         self.sets: set[FeatureSet] = set()
-        self.x: dict[Stage, list[Matrix]] = {"drawn": [], "judged": []}
+        self.x: dict[Stage, list[Matrix]] = {stage: [] for stage in STAGES}
         self.right: list[bool] = []
         self.task: list[int] = []
         self.chars: list[float] = []

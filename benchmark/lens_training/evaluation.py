@@ -10,7 +10,8 @@ from sklearn.model_selection import GroupKFold
 
 from atlas.lens.card import CalibrationFigures, CardBin, Evaluation
 from atlas.lens.energy import WeightsIdentity
-from benchmark.lens_training.data import Floats, Ints, Matrix, Rows, Stage
+from atlas.lens.surface import Stage
+from benchmark.lens_training.data import Floats, Ints, Matrix, Rows
 from benchmark.lens_training.network import Pairs, Trained, train
 from benchmark.lens_training.ranking import Bools, differences, ranker
 from benchmark.lens_training.rivals import boosted_trees, linear_probe
@@ -104,7 +105,7 @@ def simple(rows: Rows, stage: Stage) -> Scores:
         "logprob": -rows.logprob,
         "random": np.zeros(len(rows.right)),
     }
-    return found | ({"examples": -rows.passed} if stage == "judged" or "judged" not in rows.x else {})
+    return found | ({"examples": -rows.passed} if stage != "drawn" or len(rows.x) == 1 else {})
 
 
 def evaluate(

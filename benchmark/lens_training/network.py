@@ -28,7 +28,7 @@ PATIENCE = 10
 TASKS_A_STEP = 16
 LEARNING_RATE = 5e-4
 WEIGHT_DECAY = 0.05
-DROPOUT_IN, DROPOUT = 0.3, 0.2
+DROPOUT = 0.2
 HELD_OUT = 0.2  # of the training tasks, to stop by
 INSTALL = "pip install 'atlas[lens-train]' (PyTorch; some 0.2 GB, with its CUDA libraries 3 GB)"
 
@@ -179,7 +179,6 @@ def _network(torch: Any, dimension: int) -> Any:  # noqa: ANN401
     nn = torch.nn
     first, second = HIDDEN
     return nn.Sequential(
-        nn.Dropout(DROPOUT_IN),
         nn.Linear(dimension, first),
         nn.SiLU(),
         nn.Dropout(DROPOUT),

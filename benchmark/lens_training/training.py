@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from atlas.contracts import Contract
 from atlas.errors import BadInput, InfrastructureError
 from atlas.lens.card import Card, CurvePoint, Evaluation
 from atlas.lens.energy import WeightsIdentity, name_of, to_bytes
+from atlas.lens.surface import Stage
 from atlas.lens.table import SUFFIX
 from atlas.lens.vectors import SPAN_PARTS
 from benchmark.datasets.id_lists import refuse
@@ -27,7 +28,6 @@ from benchmark.lens_training.data import (
     Floats,
     Matrix,
     Rows,
-    Stage,
     TrainedKind,
     identity_of,
     read_rows,
@@ -95,6 +95,7 @@ def carry_out(asked: Asked, tell: Tell = lambda _: None) -> Result:
             told = difficulty(rows, report, probe)
     except ValueError as error:
         raise BadInput(f"these pools do not suffice: {error}") from error
+    identity = identity.model_copy(update={"auc": _auc_as_drawn(evaluations)})
     content = to_bytes(identity, tensors | (probe.tensors() if probe else {}))
     path = asked.out / f"{asked.name or f'{identity.model}-{asked.kind}'}{SUFFIX}"
     card = Card(
@@ -181,6 +182,12 @@ def _train(
 
 def _reported(report: Rows, stage: Stage, scores: Scores, platt: Platt, energies: Floats) -> Evaluation:
     return evaluate(report, stage, scores, "report", platt, platt.of(energies))
+
+
+def _auc_as_drawn(evaluations: Sequence[Evaluation]) -> float:
+    """Return how well the energy orders candidates of tasks that were kept out, before any is run."""
+    by_folds = next(e for e in evaluations if (e.tasks_by, e.stage) == ("folds", "drawn"))
+    return by_folds.rankers["energy"].auc.value
 
 
 def _command() -> str:

@@ -1,8 +1,8 @@
 """Energies for candidates of a recorded pool, offline: as if its tasks had had these weights.
 
 A pool is drawn without the Lens. Its candidates are scored here from what the lens would have scored them by
-(their spans, or what is known before they are run), and the energies stand in the journal as if the lens had
-put them there. No label is looked at.
+(their spans, or what is known when each has been run), and the energies stand in the journal as if the lens
+had put them there. No label is looked at.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ def weights_of(files: Sequence[Path]) -> tuple[EnergyModel, ...]:
         ConfigError: a file holds no weights of this version.
     """
     shipped = [found.path for found in find([SHIPPED])[0]]
-    # Of two for one model those of spans come first, as for a task (`atlas.lens.served`).
-    return tuple(sorted(map(load, files or shipped), key=lambda each: each.identity.features.kind != "span"))
+
+    def as_for_a_task(each: EnergyModel) -> tuple[float, bool]:
+        """Of two for one model the better first, spans where that is not told (`atlas.lens.served`)."""
+        return -(each.identity.auc or 0.0), each.identity.features.kind != "span"
+
+    return tuple(sorted(map(load, files or shipped), key=as_for_a_task))
 
 
 def model_sha256(pool: Path, model: str) -> str | None:
@@ -109,7 +113,7 @@ def _vectors(task: PooledTask, model: EnergyModel, spans: Spans) -> dict[str, Fe
     programs = [c for c in task.candidates if c.code is not None]
     if features.kind == "surface":
         state = fold(TaskState(), task.entries)
-        return {c.id: vector_of(surface_of(state, c, judged=False)) for c in programs}
+        return {c.id: vector_of(surface_of(state, c, "run")) for c in programs}
     if features.kind != "span":
         raise BadInput(f"weights for '{features.kind}' score what is sent to the lens alone")
     made = drawings(entry.event for entry in task.entries)

@@ -1,4 +1,4 @@
-"""The surface set: every feature there and finite, whatever the program; nothing judged before it is run."""
+"""The surface set: every feature there and finite, whatever the program; nothing told before its stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from atlas.contracts import (
     Verdict,
 )
 from atlas.events import CandidatesClustered
-from atlas.lens.surface import DRAWN, JUDGED, SURFACE, Surface, surface_of
+from atlas.lens.surface import COMPARED, DRAWN, RUN, SURFACE, Surface, surface_of
 from atlas.lens.table import directories
 from atlas.state import TaskState
 from tests.support.lens_weights import surface_set, write_weights
@@ -38,7 +38,7 @@ def candidate(code: str | None, name: str = "c0") -> Candidate:
     )
 
 
-def judged() -> TaskState:
+def compared() -> TaskState:
     verdicts = (Verdict.ACCEPTED, Verdict.RUNTIME_ERROR)
     results = tuple(TestResult(verdict=verdict) for verdict in verdicts)
     clusters = (
@@ -57,7 +57,7 @@ def judged() -> TaskState:
     )
 )
 def test_every_feature_is_there_and_finite_whatever_the_program(code: str | None) -> None:
-    for state in (TaskState(), judged()):
+    for state in (TaskState(), compared()):
         values = surface_of(state, candidate(code)).values
         assert set(values) == set(SURFACE)
         assert all(math.isfinite(value) for value in values.values())
@@ -76,9 +76,9 @@ def test_counts_are_those_of_the_program() -> None:
     assert surface_of(TaskState(), candidate("def f(:")).values["parses"] == 0
 
 
-def test_what_is_judged_is_known_only_after_and_on_request() -> None:
-    after = surface_of(judged(), candidate("x")).values
-    assert {name: after[name] for name in JUDGED} == {
+def test_what_a_run_and_a_comparison_tell_is_known_only_from_that_stage() -> None:
+    after = surface_of(compared(), candidate("x")).values
+    assert {name: after[name] for name in (*RUN, *COMPARED)} == {
         "ran": 1,
         "examples_passed": 0.25,
         "examples_crashed": 0.25,
@@ -86,10 +86,10 @@ def test_what_is_judged_is_known_only_after_and_on_request() -> None:
         "log_inputs": math.log1p(5),
         "agreement": 0.75,
     }
-    before = surface_of(judged(), candidate("x"), judged=False).values
-    assert {name: before[name] for name in JUDGED} == dict.fromkeys(JUDGED, 0)
-    assert {name: before[name] for name in DRAWN} == {name: after[name] for name in DRAWN}
-    assert surface_of(judged(), candidate("x", "c9")).values["compared"] == 0
+    for stage, known in (("drawn", DRAWN), ("run", (*DRAWN, *RUN)), ("compared", SURFACE)):
+        values = surface_of(compared(), candidate("x"), stage).values
+        assert values == {name: after[name] if name in known else 0 for name in SURFACE}
+    assert surface_of(compared(), candidate("x", "c9")).values["compared"] == 0
 
 
 def test_a_lacking_or_unknown_feature_is_refused() -> None:

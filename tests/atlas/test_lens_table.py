@@ -38,9 +38,9 @@ def test_weights_are_found_by_model_and_set(tmp_path: Path) -> None:
 def test_ones_own_come_before_those_that_ship(tmp_path: Path) -> None:
     own, shipped = tmp_path / "own", tmp_path / "shipped"
     write_weights(shipped / "a.safetensors", span_set())
-    assert choose(find([own, shipped])[0], SHA, ("span",)).path.parent == shipped  # type: ignore[union-attr]
+    assert choose(find([own, shipped])[0], SHA, "span").path.parent == shipped  # type: ignore[union-attr]
     write_weights(own / "z.safetensors", span_set(), bias=1)
-    assert choose(find([own, shipped])[0], SHA, ("span",)).path.parent == own  # type: ignore[union-attr]
+    assert choose(find([own, shipped])[0], SHA, "span").path.parent == own  # type: ignore[union-attr]
 
 
 def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path) -> None:
@@ -150,6 +150,27 @@ async def test_a_task_gets_span_weights_where_the_server_gives_spans_else_surfac
     assert await weights_for(Server("stranger", WIDTH), settings) is None
     span.unlink()
     assert (await weights_for(Server(name, WIDTH), settings) or "").startswith("surface:")
+
+
+async def test_a_task_gets_the_set_that_orders_better_by_its_own_account(tmp_path: Path) -> None:
+    name = "qwen2.5-coder-0.5b"
+    sha256 = CATALOGUE[name].sha256
+    assert sha256 is not None
+    settings = Settings(data_dir=tmp_path)
+    own = directories(tmp_path)[0]
+    for span_auc, surface_auc, kind in (
+        (0.6, 0.7, "surface"),
+        (0.7, 0.6, "span"),
+        (0.6, 0.6, "span"),
+        (None, 0.7, "surface"),
+        (None, None, "span"),
+    ):
+        write_weights(own / "a.safetensors", span_set(), sha256=sha256, auc=span_auc)
+        write_weights(own / "b.safetensors", surface_set(), sha256=sha256, auc=surface_auc)
+        chosen = await weights_for(Server(name, WIDTH), settings) or ""
+        assert chosen.startswith(f"{kind}:"), (span_auc, surface_auc)
+        without = await weights_for(Server(name, None), settings) or ""
+        assert without.startswith("surface:"), "what the server cannot feed is no choice"
 
 
 def test_a_model_is_known_by_the_catalogue_or_by_its_file(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from histories import SAMPLING, USAGE, answer, model_call, picking, submission, submissions
+from histories import SAMPLING, USAGE, WEIGHED, answer, model_call, picking, submission, submissions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -204,6 +204,22 @@ def test_with_lens_weights_candidates_run_lowest_energy_first_and_stop_at_the_fi
     state = executed(state, 1, WRONG, OK)
     assert ids(state) == {"execute:c2"}
     assert ids(executed(state, 2, OK, OK)) == {"select"}
+
+
+def test_under_a_spending_rule_candidates_run_as_they_come_and_are_scored_by_what_that_told() -> None:
+    policy = Policy(name="p", k=3, extras=(Part.LENS,), spending=WEIGHED)
+    state = generated(begin(submission(policy, weights="w")), 0)
+    assert ids(state) == {"execute:c0"}
+    state = executed(state, 0, WRONG)
+    assert ids(state) == {"score:c0", "generate:1"}, "the next sample does not wait for the energy"
+    state = executed(generated(state, 1), 1, OK)
+    assert ids(state) == {"score:c0", "score:c1"}, "the choice does"
+    for name in ("c0", "c1"):
+        event = CandidateScored(
+            command=f"score:{name}", candidate=name, energy=Energy(value=1.0, weights="w")
+        )
+        state = advance(state, [event]).state
+    assert ids(state) == {"select"}
 
 
 def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -> None:

@@ -174,6 +174,6 @@ def test_a_span_of_another_text_is_none(tmp_path: Path) -> None:
 
 def test_surface_rows_know_less_when_they_are_drawn(tmp_path: Path) -> None:
     rows = read_rows([a_task(tmp_path, in_journal=False)], "surface", ())
-    assert set(rows.x) == {"drawn", "judged"}
-    assert rows.x["drawn"].shape == rows.x["judged"].shape == (2, rows.features.dimension)
+    assert list(rows.x) == ["drawn", "run", "compared"]
+    assert {x.shape for x in rows.x.values()} == {(2, rows.features.dimension)}
     assert rows.prompts is None

@@ -211,12 +211,13 @@ def test_the_command_writes_weights_and_a_card_that_the_lens_takes(
     names = {"train-1", "train-2", "report-3", "report-4"}
     assert (card.train_tasks, card.train_candidates, set(card.data)) == (24, 96, names)
     where = [(each.tasks_by, each.stage) for each in card.evaluations]
-    assert where == [("folds", "drawn"), ("folds", "judged"), ("report", "drawn"), ("report", "judged")]
-    measured = card.evaluations[2]
+    assert where == [(by, stage) for by in ("folds", "report") for stage in ("drawn", "run", "compared")]
+    assert card.identity.auc == card.evaluations[0].rankers["energy"].auc.value
+    measured = card.evaluations[3]
     assert measured.tasks == 12
     assert measured.rankers["energy"].auc.value > 0.75
     assert "examples" not in measured.rankers, "before anything was run nobody knows"
-    assert "examples" in card.evaluations[3].rankers
+    assert "examples" in card.evaluations[4].rankers
     assert card.learning_curve[-1].tasks == card.train_mixed
     assert card.difficulty == {}
     text = found.card.with_suffix(".md").read_text()

@@ -33,6 +33,7 @@ def write_weights(
     bias: float = 0.0,
     feature: int = 0,
     probe: PromptProbe | None = None,
+    auc: float | None = None,
 ) -> Path:
     """Weights whose energy grows with one number of the vector; `bias` moves all of them."""
     tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes(features.dimension).items()}
@@ -40,7 +41,7 @@ def write_weights(
     tensors["w1"][feature, 0] = tensors["w2"][0, 0] = tensors["w3"][0, 0] = 1
     tensors["b3"][0] = bias
     tensors |= probe.tensors() if probe else {}
-    identity = WeightsIdentity(model="m", model_sha256=sha256, features=features)
+    identity = WeightsIdentity(model="m", model_sha256=sha256, features=features, auc=auc)
     path.parent.mkdir(parents=True, exist_ok=True)
     # As a trainer does: whoever reads finds the old file or the new one.
     temporary = path.with_suffix(".tmp")
