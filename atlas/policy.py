@@ -263,12 +263,23 @@ INPUTS = 16
 # Of the tiers the one that leaves those tokens room for a second and a third candidate.
 _THINKING: ThinkingTokens = 2048
 
+# What a try of each arm brought, by `benchmark.fit_spending` on the `train` split of the development data:
+# 3,701 samples of 281 tasks and models, 20 planned tries of 10, 44 repairs of 18 (docs/ARCHITECTURE.md).
+SPENDING = Spending(
+    sample=Arm(right=0.2389, wrong=0.2816, tokens=55.5),
+    plan=Arm(right=0.004814, wrong=0.005186, tokens=293.8),
+    repair=Arm(right=0.1628, wrong=0.1075, tokens=178.9),
+    shared=1.0,
+)
+
 A = Policy(name="A", k=1, execute=False, temperature=0.0)
 B = Policy(name="B", k=3, probe=True, plans=2, perturbations=2, thinking_tokens=_THINKING)
 C = B.model_copy(update={"name": "C", "extras": (Part.LENS,)})
 D = B.model_copy(
     update={
         "name": "D",
+        "k": 64,
+        "spending": SPENDING,
         "repairs": 4,
         "refinements": 3,
         "self_tests": 8,
@@ -277,7 +288,7 @@ D = B.model_copy(
     }
 )
 E = D.model_copy(update={"name": "E", "extras": (Part.LENS,)})
-FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS, extras=(Part.LENS,))
+FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS)
 
 # What upstream calls light to extreme. Its bounds were of an energy nobody can recompute; these are even.
 TIERS = (
@@ -308,7 +319,7 @@ SUMMARIES = {
     "A": "baseline: one sample at temperature 0, not executed",
     "B": "phase 1: the baseline's sample, then plans and diverse samples, chosen by the public examples",
     "C": "phases 1 and 2: B, run in the Lens's energy order",
-    "D": "phases 1 and 3: B, then repair of what fails",
+    "D": "phases 1 and 3: samples, plans and repairs, whichever brings most for a token, then brute force",
     "E": "phases 1, 2 and 3: everything",
     "thinking-tiers": "B, thinking the longer the more difficult the problem looks after its first samples",
     "resample": "control at D's tokens: plain samples until one passes the public examples",
@@ -317,7 +328,7 @@ SUMMARIES = {
     "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
     "blend-asc": "self-consistency that stops where Blend-ASC is sure of the leading answer",
     "reasc": "self-consistency that stops on one sure sample, or on enough votes weighed by confidence",
-    "full": "the default: plans, samples, public examples, repair, and the Lens where it has weights",
+    "full": "the default: plans, samples, public examples, repair",
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from atlas.catalogue import CATALOGUE
 from atlas.config import Settings
+from atlas.events import TaskSubmitted
 from atlas.lens.feature_set import FeatureKind
 from atlas.lens.table import choose, directories, find
 from atlas.llama import ModelServer
 from atlas.models import models_dir_of, sha256_of
+from atlas.policy import Part
 
-SCORED: tuple[FeatureKind, FeatureKind] = ("span", "surface")
+SPAN: FeatureKind = "span"
+SURFACE: FeatureKind = "surface"
 
 
 def model_sha256(alias: str, settings: Settings) -> str | None:
@@ -24,6 +27,15 @@ def model_sha256(alias: str, settings: Settings) -> str | None:
     if path is not None and path.stem == alias and path.is_file():
         return sha256_of(path, models_dir_of(settings))
     return None
+
+
+def keeps_spans(task: TaskSubmitted) -> bool:
+    """Whether a task's candidates are drawn with hidden states: its Lens scores by them, or by nothing yet.
+
+    They are large, and a server that has to read a text again for them takes time.
+    """
+    weights = task.pins.lens_weights
+    return Part.LENS in task.policy.needs and (weights is None or weights.startswith(f"{SPAN}:"))
 
 
 async def weights_for(server: ModelServer, settings: Settings) -> str | None:
@@ -43,7 +55,7 @@ async def weights_for(server: ModelServer, settings: Settings) -> str | None:
     sha256 = model_sha256(facts.model, settings)
     if sha256 is None:
         return None
-    span, surface = (choose(files, sha256, kind) for kind in SCORED)
+    span, surface = (choose(files, sha256, kind) for kind in (SPAN, SURFACE))
     if span is not None and span.identity.features.width != facts.span_n_embd:
         span = None
     usable = [found for found in (span, surface) if found is not None]

@@ -21,9 +21,10 @@ from typing import Literal
 from atlas.contracts import SamplingParams, Thinking, Usage
 from atlas.errors import BudgetSpent
 from atlas.events import Choice, ModelCallFinished
+from atlas.lens.served import keeps_spans
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
-from atlas.policy import Part, Policy
+from atlas.policy import Policy
 from atlas.worker import Context
 
 STUB = "\n\nTime is up. I stop thinking here and write the answer from what I have worked out so far.\n"
@@ -135,7 +136,7 @@ async def draw(
             sampling=sampling,
             stop=stop,
             reserve=reserve,
-            embedding=name == "answer" and Part.LENS in policy.needs,
+            embedding=name == "answer" and keeps_spans(context.state.task),
         )
         return await call(context, server, f"code:{index}/{name}", request)
 

@@ -14,9 +14,9 @@ from atlas.commands import Generate
 from atlas.contracts import SamplingParams, Thinking
 from atlas.errors import BudgetSpent
 from atlas.events import CandidateGenerated
+from atlas.lens.served import keeps_spans
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
-from atlas.policy import Part
 from atlas.prompts import messages
 from atlas.worker import Context
 from services.planner import budget_forcing
@@ -28,7 +28,8 @@ async def generate(
 ) -> list[CandidateGenerated]:
     """Draw `command.n` candidates of one prompt, `slots` (all that the server can) in each call.
 
-    A policy with the Lens has each candidate's span embedding journaled, where the server can give it.
+    A policy with the Lens has each candidate's span embedding journaled, where the server can give it and the
+    task's weights are not of another set.
     A model that thinks does so first, as long as the policy lets it: see `services.planner.budget_forcing`,
     which draws one candidate at a time.
     Seeds: policy seed times 1000 plus the index of the call's first candidate. The server adds one for each
@@ -96,7 +97,7 @@ async def _draw(
     policy = context.state.task.policy
     seed = (policy.seed * 1000 + first) % 2**32
     sampling = SamplingParams(temperature=temperature, max_tokens=policy.max_tokens, seed=seed)
-    embedding = Part.LENS in policy.needs
+    embedding = keeps_spans(context.state.task)
     request = CompletionRequest(prompt=prompt, sampling=sampling, n=n, embedding=embedding)
     done = await call(context, server, f"code:{first}", request)
     return [Draw(choice, done.sampling) for choice in done.choices]

@@ -157,11 +157,23 @@ async def test_candidates_of_one_prompt_come_from_one_call() -> None:
     assert request.sampling.seed == 7001
 
 
-async def test_spans_are_asked_for_where_the_policy_has_the_lens() -> None:
-    for policy, wanted in ((POLICY, False), (POLICY.model_copy(update={"extras": (Part.LENS,)}), True)):
-        server, command = FakeModelServer(scripted), Generate(id="generate:0", first=0)
-        await drawn(direct(submitted(policy), command), server, command)
-        assert [request.embedding for request in server.requests] == [wanted]
+@pytest.mark.parametrize(
+    ("extras", "weights", "wanted"),
+    [
+        ((), "span:1", False),
+        ((Part.LENS,), "span:1", True),
+        ((Part.LENS,), "surface:1", False),
+        ((Part.LENS,), None, True),
+    ],
+)
+async def test_spans_are_asked_for_where_the_lens_scores_by_them_or_by_nothing_yet(
+    extras: tuple[Part, ...], weights: str | None, wanted: bool
+) -> None:
+    task = submitted(POLICY.model_copy(update={"extras": extras}))
+    task = task.model_copy(update={"pins": task.pins.model_copy(update={"lens_weights": weights})})
+    server, command = FakeModelServer(scripted), Generate(id="generate:0", first=0)
+    await drawn(direct(task, command), server, command)
+    assert [request.embedding for request in server.requests] == [wanted]
 
 
 async def test_no_two_calls_of_a_task_share_a_seed() -> None:
