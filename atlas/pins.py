@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from atlas.config import Settings
 from atlas.events import Pins
-from atlas.lens.served import weights_for
 from atlas.llama import ModelServer
 from atlas.pipeline import PIPELINE_VERSION
 from atlas.prompts import PROMPTS_SHA256
 from atlas.selector import SELECTOR_SHA256
 
 
-async def current_pins(server: ModelServer, settings: Settings | None = None) -> Pins:
-    """Return the pins of a task that is submitted now; without settings, with no Lens weights.
+async def current_pins(server: ModelServer, lens_weights: str | None = None) -> Pins:
+    """Return the pins of a task that is submitted now, with these Lens weights.
 
     Raises:
         ModelServerError: if the server cannot say which model it serves, or whether that thinks.
@@ -24,5 +22,5 @@ async def current_pins(server: ModelServer, settings: Settings | None = None) ->
         model=model,
         thinks=thinks,
         selector=SELECTOR_SHA256,
-        lens_weights=await weights_for(server, settings) if settings else None,
+        lens_weights=lens_weights,
     )

@@ -9,7 +9,7 @@ from atlas.lens.feature_set import FeatureKind
 from atlas.lens.table import choose, directories, find
 from atlas.llama import ModelServer
 from atlas.models import models_dir_of, sha256_of
-from atlas.policy import Part
+from atlas.policy import Part, Policy
 
 SPAN: FeatureKind = "span"
 SURFACE: FeatureKind = "surface"
@@ -38,8 +38,8 @@ def keeps_spans(task: TaskSubmitted) -> bool:
     return Part.LENS in task.policy.needs and (weights is None or weights.startswith(f"{SPAN}:"))
 
 
-async def weights_for(server: ModelServer, settings: Settings) -> str | None:
-    """Return the name of the weights that a task submitted now is scored with, or None.
+async def weights_for(server: ModelServer, settings: Settings, policy: Policy) -> str | None:
+    """Return the name of the weights that a task submitted now is scored with; None: not with any.
 
     `surface`, or `span` where the server gives span embeddings of their width: of the two the one that orders
     candidates better by its own account, and `span` where that is not told. `reprefill` is never chosen:
@@ -48,15 +48,14 @@ async def weights_for(server: ModelServer, settings: Settings) -> str | None:
     Raises:
         ModelServerError: the server cannot be asked.
     """
-    files, _ = find(directories(settings.data_dir))
-    if not files:
+    if Part.LENS not in policy.needs:
         return None
-    facts = await server.facts()
-    sha256 = model_sha256(facts.model, settings)
+    sha256 = model_sha256(await server.model(), settings)
     if sha256 is None:
         return None
+    files, _ = find(directories(settings.data_dir))
     span, surface = (choose(files, sha256, kind) for kind in (SPAN, SURFACE))
-    if span is not None and span.identity.features.width != facts.span_n_embd:
+    if span is not None and span.identity.features.width != (await server.facts()).span_n_embd:
         span = None
     usable = [found for found in (span, surface) if found is not None]
     return max(usable, key=lambda found: found.identity.auc or 0.0).name if usable else None

@@ -11,6 +11,7 @@ from atlas.contracts import Problem
 from atlas.errors import Conflict, NotFound
 from atlas.events import TaskCancelled, TaskSubmitted
 from atlas.journal import Journal
+from atlas.lens.served import weights_for
 from atlas.llama import ModelServer
 from atlas.pins import current_pins
 from atlas.policy import Policy, named
@@ -39,7 +40,8 @@ class Tasks:
             _same(known, body, self._deadline_s)
             return await self.get(task), False
         asked = _asked(body, self._deadline_s)
-        event = TaskSubmitted(pins=await current_pins(self._server, self._settings), **asked)
+        weights = await weights_for(self._server, self._settings, _policy(body))
+        event = TaskSubmitted(pins=await current_pins(self._server, weights), **asked)
         new = await self.journal.submit(task, event)
         if not new and (known := await self._submission(task)):
             _same(known, body, self._deadline_s)
@@ -97,15 +99,19 @@ def begun_by(key: str) -> str:
 
 def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:
     """Return the part of TaskSubmitted that the caller decides."""
-    policy: Policy = named(body.policy) if isinstance(body.policy, str) else body.policy
-    own = {"seed": body.seed, "abstain_below": body.abstain_below}
-    policy = policy.model_copy(update={name: value for name, value in own.items() if value is not None})
+    policy = _policy(body)
     return {
         "problem": _with_examples(body.problem) if policy.statement_examples else body.problem,
         "policy": policy,
         "priority": body.priority,
         "deadline_s": body.deadline_s or deadline_s,
     }
+
+
+def _policy(body: SubmitRequest) -> Policy:
+    policy: Policy = named(body.policy) if isinstance(body.policy, str) else body.policy
+    own = {"seed": body.seed, "abstain_below": body.abstain_below}
+    return policy.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 
 def _with_examples(problem: Problem) -> Problem:

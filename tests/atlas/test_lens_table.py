@@ -15,6 +15,7 @@ from atlas.lens.served import model_sha256, weights_for
 from atlas.lens.table import SHIPPED, Shelf, choose, directories, find, read_table
 from atlas.llama import ServerFacts
 from atlas.llama_fake import FakeModelServer
+from atlas.policy import D, E
 from tests.support.lens_weights import SHA, WIDTH, span_set, surface_set, write_weights
 
 
@@ -128,7 +129,11 @@ class Server(FakeModelServer):
 
     def __init__(self, name: str, span_n_embd: int | None) -> None:
         super().__init__(lambda _: "")
+        self.name = name
         self.told = ServerFacts(model=name, context_tokens=2048, slots=1, span_n_embd=span_n_embd)
+
+    async def model(self) -> str:
+        return self.name
 
     async def facts(self) -> ServerFacts:
         return self.told
@@ -140,16 +145,17 @@ async def test_a_task_gets_span_weights_where_the_server_gives_spans_else_surfac
     assert sha256 is not None
     settings = Settings(data_dir=tmp_path)
     own = directories(tmp_path)[0]
-    span = write_weights(own / "a.safetensors", span_set(), sha256=sha256)
-    assert (await weights_for(Server(name, WIDTH), settings) or "").startswith("span:")
-    other = await weights_for(Server(name, WIDTH + 1), settings)
+    span = write_weights(own / "a.safetensors", span_set(), sha256=sha256, auc=0.9)
+    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("span:")
+    other = await weights_for(Server(name, WIDTH + 1), settings, E)
     assert other is None or not other.startswith("span:"), "another hidden size is another model"
-    write_weights(own / "b.safetensors", surface_set(), sha256=sha256)
-    assert (await weights_for(Server(name, None), settings) or "").startswith("surface:")
-    assert (await weights_for(Server(name, WIDTH), settings) or "").startswith("span:")
-    assert await weights_for(Server("stranger", WIDTH), settings) is None
+    write_weights(own / "b.safetensors", surface_set(), sha256=sha256, auc=0.8)
+    assert (await weights_for(Server(name, None), settings, E) or "").startswith("surface:")
+    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("span:")
+    assert await weights_for(Server("stranger", WIDTH), settings, E) is None
+    assert await weights_for(Server(name, WIDTH), settings, D) is None, "a policy without the Lens"
     span.unlink()
-    assert (await weights_for(Server(name, WIDTH), settings) or "").startswith("surface:")
+    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("surface:")
 
 
 async def test_a_task_gets_the_set_that_orders_better_by_its_own_account(tmp_path: Path) -> None:
@@ -167,9 +173,9 @@ async def test_a_task_gets_the_set_that_orders_better_by_its_own_account(tmp_pat
     ):
         write_weights(own / "a.safetensors", span_set(), sha256=sha256, auc=span_auc)
         write_weights(own / "b.safetensors", surface_set(), sha256=sha256, auc=surface_auc)
-        chosen = await weights_for(Server(name, WIDTH), settings) or ""
+        chosen = await weights_for(Server(name, WIDTH), settings, E) or ""
         assert chosen.startswith(f"{kind}:"), (span_auc, surface_auc)
-        without = await weights_for(Server(name, None), settings) or ""
+        without = await weights_for(Server(name, None), settings, E) or ""
         assert without.startswith("surface:"), "what the server cannot feed is no choice"
 
 
