@@ -90,7 +90,7 @@ async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
     texts = [at_once(step.text) for step in steps if not step.machinery]
     assert texts[0] == (
         "submitted: policy full (at most 5 candidates, 2 plans, 4 repairs, 8,192 tokens, seed 0), "
-        "model fake, deadline 600 s, 2 public examples; runs without lens"
+        "model fake, deadline 600 s, 2 public examples"
     )
     assert texts[1:] == [
         "2 plans",
