@@ -89,7 +89,10 @@ def chosen(name: str, policies: Iterable[Policy]) -> Policy:
 
 def lacks(parts: Sequence[Part]) -> str:
     """Say by name what a condition runs without, and why; "" if it has all it needs."""
-    by_model = {Part.LENS: "no weights", Part.BUDGET_FORCING: "only for a model that thinks"}
+    by_model = {
+        Part.LENS: "only for a model with weights",
+        Part.BUDGET_FORCING: "only for a model that thinks",
+    }
     unbuilt = ", ".join(part.value for part in parts if part not in by_model)
     said = [f"not built yet: {unbuilt}" if unbuilt else ""]
     said += [f"{why}: {part.value}" for part, why in by_model.items() if part in parts]

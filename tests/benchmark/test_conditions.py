@@ -78,7 +78,7 @@ def test_a_run_says_what_its_condition_lacks(options: Options, scripted: Scripte
     log = io.StringIO()
     result = run(replace(options, condition="C"), scripted, log=log)
     assert result.missing == (Part.BUDGET_FORCING, Part.LENS)
-    lacking = "no weights: lens; only for a model that thinks: budget_forcing"
+    lacking = "only for a model with weights: lens; only for a model that thinks: budget_forcing"
     assert f"C runs without a part of it: {lacking}" in log.getvalue()
     rows = list(table(result).columns[1].cells)
     assert lacks(result.missing) == lacking
