@@ -27,7 +27,8 @@ def by_task(directory: Path) -> list[TaskSection]:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("full") / "D", POLICIES["D"], 24, energies=True)
+    policy = POLICIES["D"].model_copy(update={"k": 3})
+    return make_run(tmp_path_factory.mktemp("full") / "D", policy, 24, energies=True)
 
 
 def test_a_task_is_told_with_plans_candidates_executions_repairs_and_the_choice(full: Path) -> None:
