@@ -18,6 +18,9 @@ from atlas.llama_fake import FakeModelServer
 from atlas.policy import D, E
 from tests.support.lens_weights import SHA, WIDTH, span_set, surface_set, write_weights
 
+MODEL = "qwen2.5-coder-0.5b"
+SERVED = str(CATALOGUE[MODEL].sha256)
+
 
 def test_weights_are_found_by_model_and_set(tmp_path: Path) -> None:
     write_weights(tmp_path / "a.safetensors", span_set())
@@ -140,30 +143,22 @@ class Server(FakeModelServer):
 
 
 async def test_a_task_gets_span_weights_where_the_server_gives_spans_else_surface(tmp_path: Path) -> None:
-    name = "qwen2.5-coder-0.5b"
-    sha256 = CATALOGUE[name].sha256
-    assert sha256 is not None
-    settings = Settings(data_dir=tmp_path)
-    own = directories(tmp_path)[0]
-    span = write_weights(own / "a.safetensors", span_set(), sha256=sha256, auc=0.9)
-    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("span:")
-    other = await weights_for(Server(name, WIDTH + 1), settings, E)
+    settings, own = Settings(data_dir=tmp_path), directories(tmp_path)[0]
+    span = write_weights(own / "a.safetensors", span_set(), sha256=SERVED, auc=0.9)
+    assert (await weights_for(Server(MODEL, WIDTH), settings, E) or "").startswith("span:")
+    other = await weights_for(Server(MODEL, WIDTH + 1), settings, E)
     assert other is None or not other.startswith("span:"), "another hidden size is another model"
-    write_weights(own / "b.safetensors", surface_set(), sha256=sha256, auc=0.8)
-    assert (await weights_for(Server(name, None), settings, E) or "").startswith("surface:")
-    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("span:")
+    write_weights(own / "b.safetensors", surface_set(), sha256=SERVED, auc=0.8)
+    assert (await weights_for(Server(MODEL, None), settings, E) or "").startswith("surface:")
+    assert (await weights_for(Server(MODEL, WIDTH), settings, E) or "").startswith("span:")
     assert await weights_for(Server("stranger", WIDTH), settings, E) is None
-    assert await weights_for(Server(name, WIDTH), settings, D) is None, "a policy without the Lens"
+    assert await weights_for(Server(MODEL, WIDTH), settings, D) is None, "a policy without the Lens"
     span.unlink()
-    assert (await weights_for(Server(name, WIDTH), settings, E) or "").startswith("surface:")
+    assert (await weights_for(Server(MODEL, WIDTH), settings, E) or "").startswith("surface:")
 
 
 async def test_a_task_gets_the_set_that_orders_better_by_its_own_account(tmp_path: Path) -> None:
-    name = "qwen2.5-coder-0.5b"
-    sha256 = CATALOGUE[name].sha256
-    assert sha256 is not None
-    settings = Settings(data_dir=tmp_path)
-    own = directories(tmp_path)[0]
+    settings, own = Settings(data_dir=tmp_path), directories(tmp_path)[0]
     for span_auc, surface_auc, kind in (
         (0.6, 0.7, "surface"),
         (0.7, 0.6, "span"),
@@ -171,11 +166,11 @@ async def test_a_task_gets_the_set_that_orders_better_by_its_own_account(tmp_pat
         (None, 0.7, "surface"),
         (None, None, "span"),
     ):
-        write_weights(own / "a.safetensors", span_set(), sha256=sha256, auc=span_auc)
-        write_weights(own / "b.safetensors", surface_set(), sha256=sha256, auc=surface_auc)
-        chosen = await weights_for(Server(name, WIDTH), settings, E) or ""
+        write_weights(own / "a.safetensors", span_set(), sha256=SERVED, auc=span_auc)
+        write_weights(own / "b.safetensors", surface_set(), sha256=SERVED, auc=surface_auc)
+        chosen = await weights_for(Server(MODEL, WIDTH), settings, E) or ""
         assert chosen.startswith(f"{kind}:"), (span_auc, surface_auc)
-        without = await weights_for(Server(name, None), settings, E) or ""
+        without = await weights_for(Server(MODEL, None), settings, E) or ""
         assert without.startswith("surface:"), "what the server cannot feed is no choice"
 
 
