@@ -177,6 +177,11 @@ def name_of(content: bytes, identity: WeightsIdentity) -> str:
     return f"{identity.features.kind}:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
+def kind_of(name: str) -> str:
+    """Return the kind of the feature set of weights that are called so."""
+    return name.partition(":")[0]
+
+
 def _wanted(identity: WeightsIdentity, tensors: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors of such a file: with the probe's where there is any of the probe."""
     features = identity.features

@@ -5,14 +5,11 @@ from __future__ import annotations
 from atlas.catalogue import CATALOGUE
 from atlas.config import Settings
 from atlas.events import TaskSubmitted
-from atlas.lens.feature_set import FeatureKind
-from atlas.lens.table import choose, directories, find
+from atlas.lens.energy import kind_of
+from atlas.lens.table import choose, directories, find, preference
 from atlas.llama import ModelServer
 from atlas.models import models_dir_of, sha256_of
 from atlas.policy import Part, Policy
-
-SPAN: FeatureKind = "span"
-SURFACE: FeatureKind = "surface"
 
 
 def model_sha256(alias: str, settings: Settings) -> str | None:
@@ -35,7 +32,7 @@ def keeps_spans(task: TaskSubmitted) -> bool:
     They are large, and a server that has to read a text again for them takes time.
     """
     weights = task.pins.lens_weights
-    return Part.LENS in task.policy.needs and (weights is None or weights.startswith(f"{SPAN}:"))
+    return Part.LENS in task.policy.needs and (weights is None or kind_of(weights) == "span")
 
 
 async def weights_for(server: ModelServer, settings: Settings, policy: Policy) -> str | None:
@@ -54,8 +51,8 @@ async def weights_for(server: ModelServer, settings: Settings, policy: Policy) -
     if sha256 is None:
         return None
     files, _ = find(directories(settings.data_dir))
-    span, surface = (choose(files, sha256, kind) for kind in (SPAN, SURFACE))
+    span, surface = choose(files, sha256, "span"), choose(files, sha256, "surface")
     if span is not None and span.identity.features.width != (await server.facts()).span_n_embd:
         span = None
     usable = [found for found in (span, surface) if found is not None]
-    return max(usable, key=lambda found: found.identity.auc or 0.0).name if usable else None
+    return min(usable, key=lambda found: preference(found.identity)).name if usable else None

@@ -88,6 +88,11 @@ def choose(files: Sequence[Found], model_sha256: str, kind: FeatureKind) -> Foun
     return next((f for f in files if (f.identity.model_sha256, f.identity.features.kind) == wanted), None)
 
 
+def preference(identity: WeightsIdentity) -> tuple[float, bool]:
+    """Sort weights for one model by this: those that order better first, `span` where that is not told."""
+    return -(identity.auc or 0.0), identity.features.kind != "span"
+
+
 def read_table(where: Sequence[Path]) -> Table:
     """Load every weights file of these directories; one that cannot be is a problem of the table's."""
     files, problems = find(where)

@@ -18,7 +18,7 @@ from atlas.events import CandidateGenerated, Entry
 from atlas.lens.energy import EnergyModel, load
 from atlas.lens.feature_set import FeatureVector
 from atlas.lens.surface import surface_of
-from atlas.lens.table import SHIPPED, find
+from atlas.lens.table import SHIPPED, find, preference
 from atlas.lens.vectors import drawings, vector_of
 from atlas.state import TaskState, fold
 from benchmark.pack_pool import samples_of
@@ -28,18 +28,13 @@ from benchmark.selection.spans import Spans
 
 
 def weights_of(files: Sequence[Path]) -> tuple[EnergyModel, ...]:
-    """Load weights files; without any, those that ship.
+    """Load weights files; without any, those that ship. Of two for one model a task's comes first.
 
     Raises:
         ConfigError: a file holds no weights of this version.
     """
     shipped = [found.path for found in find([SHIPPED])[0]]
-
-    def as_for_a_task(each: EnergyModel) -> tuple[float, bool]:
-        """Of two for one model the better first, spans where that is not told (`atlas.lens.served`)."""
-        return -(each.identity.auc or 0.0), each.identity.features.kind != "span"
-
-    return tuple(sorted(map(load, files or shipped), key=as_for_a_task))
+    return tuple(sorted(map(load, files or shipped), key=lambda each: preference(each.identity)))
 
 
 def model_sha256(pool: Path, model: str) -> str | None:
