@@ -30,7 +30,7 @@ from atlas.policy import Part
 from atlas.spending import ArmName, best, tries
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "6"
+PIPELINE_VERSION = "7"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
@@ -172,7 +172,7 @@ def _plans(state: TaskState) -> list[AnyCommand]:
 
 def _plannable(state: TaskState) -> bool:
     """Whether plans can be made now, or are being made."""
-    n = 0 if _is_choice(state) else state.task.policy.plans
+    n = 0 if _is_choice(state) or _untold(state) else state.task.policy.plans
     return n > 0 and not state.done("plans") and _probed(state) and affordable(state, "plans", n)
 
 
@@ -181,6 +181,17 @@ def _plans_are_weighed(state: TaskState) -> bool:
     spending = state.task.policy.spending
     weighed = spending is not None and spending.plan is not None
     return weighed and _stops_early(state)
+
+
+def _untold(state: TaskState) -> bool:
+    """Whether a spending rule has nothing to go by: nothing will tell one program from another.
+
+    What it buys is a program that passes the public examples; where there are none to pass, and neither votes
+    nor energies to choose by, the first program is as good as any further one.
+    """
+    policy = state.task.policy
+    voted = _is_choice(state) or state.compares or policy.adaptive is not None
+    return policy.spending is not None and not (_executes(state) or voted or _scored(state))
 
 
 def _probed(state: TaskState) -> bool:
@@ -207,6 +218,8 @@ def _next_generation(state: TaskState) -> Generate | None:
 
 
 def _not_done(state: TaskState, planned_from: int) -> Generate | None:
+    if _untold(state) and programs(state):
+        return None
     first = 0
     while first < state.task.policy.k:
         command = _scheduled(state, first, planned_from)

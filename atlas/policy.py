@@ -124,7 +124,7 @@ class Policy(BaseModel):
     `brute_forces` agree on: slow programs asked for as such, of which those count that pass every public
     example (0: none).
     `spending`: which comes next, a sample, the plans or a repair, is what is expected to bring more for a
-    token (null: plans, samples, repairs). `token_budget`: tokens the model may generate for the task in all
+    token (null: plans, samples, repairs); where nothing would tell programs apart, one is drawn. `token_budget`: tokens the model may generate for the task in all
     its calls, prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how
     long a model that thinks may think before each candidate, `max_tokens` coming on top (budget forcing; 0:
     it answers at once, as other models always do); `thinking_tiers`: how long once the samples before tell

@@ -196,14 +196,8 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
     if isinstance(command, MakePlans):
         n = pick(range(1, command.n + 1))
         return [PlanMade(command=command.id, plans=tuple(Plan(algorithm=f"a{i}") for i in range(n)))]
-    if isinstance(command, Generate):
-        names = [f"c{command.first + i}" for i in range(command.n)]
-        return [_generated(command.id, name, pick, plan=command.plan) for name in names]
-    if isinstance(command, Repair):
-        return [_generated(command.id, f"r{command.index}", pick)]
-    if isinstance(command, (Refine, EnterBruteForce)):
-        name = f"f{command.index}" if isinstance(command, Refine) else command.program
-        return [_generated(command.id, name, pick)]
+    if drawn := _drawn(state, command, pick):
+        return drawn
     if isinstance(command, Score):
         energies = [Energy(value=v, weights="w") for v in (1.0, 0.0, 2.5)]
         energy = pick([*energies, Unavailable(reason="picked")])
@@ -223,6 +217,22 @@ def answer(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
     if state.task.policy.abstain_below:
         return [TaskAbstained(command=command.id, candidate=chosen.id, evidence=evidence)]
     return [TaskDecided(command=command.id, candidate=chosen.id, evidence=evidence)]
+
+
+def _drawn(state: TaskState, command: AnyCommand, pick: Pick) -> list[AnyEvent]:
+    if isinstance(command, Generate):
+        names = [f"c{command.first + i}" for i in range(command.n)]
+        return [_generated(command.id, name, pick, plan=command.plan) for name in names]
+    if isinstance(command, Repair):
+        return [_generated(command.id, f"r{command.index}", pick)]
+    if isinstance(command, Refine):
+        return [_generated(command.id, f"f{command.index}", pick)]
+    if isinstance(command, EnterBruteForce):
+        entered = _generated(command.id, command.program, plainest).candidate
+        code = state.brute_forces[command.program]
+        entered = entered.model_copy(update={"origin": "brute_force", "code": code})
+        return [CandidateGenerated(command=command.id, candidate=entered)]
+    return []
 
 
 def _compared(state: TaskState, command: AnyCommand, pick: Pick) -> AnyEvent | None:

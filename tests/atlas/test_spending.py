@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from histories import SAMPLING, USAGE, model_call, submission
+from brain_steps import ids
+from histories import SAMPLING, USAGE, answer, model_call, plainest, submission
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from atlas.commands import Generate, MakePlans, Repair
 from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
 from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished, PlanMade
 from atlas.pipeline import advance, decide
-from atlas.policy import Arm, Policy, Spending
+from atlas.policy import Arm, Part, Policy, Spending
 from atlas.spending import ARMS, Tries, Try, best, tries, value
 from atlas.state import TaskState
 
@@ -136,6 +137,37 @@ def test_plans_are_made_when_they_are_worth_more_and_followed_at_once() -> None:
     )
     first = course(priors(0.1).model_copy(update={"plan": None}), k=4, plans=2)
     assert first[:3] == ["plans", *by_plan], "without a prior of theirs plans come first"
+
+
+@pytest.mark.parametrize(
+    ("more", "weights", "drawn"),
+    [
+        ({}, None, 1),
+        ({"execute": False}, None, 1),
+        ({"extras": (Part.LENS,)}, None, 1),
+        ({"extras": (Part.LENS,)}, "w", 3),
+        ({"inputs": 2}, None, 3),
+        ({"spending": None}, None, 3),
+    ],
+)
+def test_without_examples_a_rule_draws_on_only_where_something_tells_programs_apart(
+    more: dict[str, Any], weights: str | None, drawn: int
+) -> None:
+    spending = Spending(sample=ARM, repair=ARM, plan=ARM)
+    policy = Policy(name="p", **({"k": 3, "plans": 1, "probe": True, "spending": spending} | more))
+    state = advance(TaskState(), [submission(policy, examples=0, weights=weights)]).state
+    while not state.closed:
+        command = min(decide(state), key=lambda c: c.id)
+        state = advance(state, answer(state, command, plainest)).state
+    assert len(state.candidates) == drawn
+    assert state.done("plans") == (drawn > 1)
+
+
+def test_an_answer_without_a_program_is_not_the_first_program() -> None:
+    policy = Policy(name="p", k=3, spending=Spending(sample=ARM, repair=ARM))
+    state = advance(TaskState(), [submission(policy, examples=0)]).state
+    state = advance(state, [CommandFailed(command="generate:0", reason="bad_output")]).state
+    assert "select" not in ids(state)
 
 
 def test_a_planned_try_costs_its_part_of_the_planning() -> None:
