@@ -124,12 +124,13 @@ class Policy(BaseModel):
     `brute_forces` agree on: slow programs asked for as such, of which those count that pass every public
     example (0: none).
     `spending`: which comes next, a sample, the plans or a repair, is what is expected to bring more for a
-    token (null: plans, samples, repairs); where nothing would tell programs apart, one is drawn. `token_budget`: tokens the model may generate for the task in all
-    its calls, prompts not counted (0: no limit); no call is made that could exceed it. `thinking_tokens`: how
-    long a model that thinks may think before each candidate, `max_tokens` coming on top (budget forcing; 0:
-    it answers at once, as other models always do); `thinking_tiers`: how long once the samples before tell
-    how difficult the problem is, by the highest tier it reaches. `waits`: how often a model that stops within
-    a quarter of them is made to think on.
+    token (null: plans, samples, repairs); where nothing would tell programs apart, one is drawn.
+    `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
+    limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
+    before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
+    always do); `thinking_tiers`: how long once the samples before tell how difficult the problem is, by the
+    highest tier it reaches. `waits`: how often a model that stops within a quarter of them is made to think
+    on.
     `inputs`: programs that pass every public example are compared on so many generated inputs (0: they are
     not); writing them may take `input_tokens` (0: the model writes none and the public examples are varied,
     which chose as well on development data: docs/SELECTION.md). `distinguish`: rounds of further inputs on

@@ -60,6 +60,45 @@ if [ "$kind" = cuda ]; then
     export CUDACXX=$nvcc
 fi
 
+NO_TILES='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
+# Whether a program that uses AMX as ggml does dies of it. GCC 12's _tile_loadconfig tells the optimiser of 8 of the 64
+# bytes it reads, so that the others are what was on the stack. Without AMX, in the compiler or here, nothing dies.
+tiles_fault() {
+    local probe code=0
+    probe=$(mktemp)
+    if "$compiler" -x c++ -mamx-tile -O3 -o "$probe" - 2> /dev/null << 'CPP'; then
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+struct Config {
+    unsigned char palette = 0, start_row = 0, reserved[14] = {};
+    unsigned short bytes[16] = {};
+    unsigned char rows[16] = {};
+};
+__attribute__((noinline)) void fill_the_stack() {
+    volatile unsigned char bytes[4096];
+    for (int i = 0; i < 4096; i++) bytes[i] = 0xff;
+}
+__attribute__((noinline)) void load() {
+    alignas(64) Config config = {};
+    config.palette = 1;
+    config.rows[0] = 16;
+    config.bytes[0] = 64;
+    _tile_loadconfig(&config);
+}
+int main() {
+    if (syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */)) return 1;
+    fill_the_stack();
+    load();
+    _tile_release();
+}
+CPP
+        { "$probe" || code=$?; } 2> /dev/null
+    fi
+    rm -f "$probe"
+    [ "$code" -ge 128 ]
+}
+
 flags=(
     -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF
     -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF
@@ -74,6 +113,10 @@ if [ "$portable" = yes ]; then
     processor=portable
 else
     flags+=(-DGGML_NATIVE=ON)
+    if tiles_fault; then
+        say "what $compiler makes of AMX faults: building without it"
+        flags+=("-DCMAKE_C_FLAGS=$NO_TILES" "-DCMAKE_CXX_FLAGS=$NO_TILES")
+    fi
     processor=$(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true)
 fi
 if [ "$kind" = cuda ]; then

@@ -156,6 +156,26 @@ def test_other_arguments_are_other_builds(bench: Bench) -> None:
     assert "-DGGML_NATIVE=OFF" in bench.asked("cmake")[0]
 
 
+@pytest.mark.parametrize(
+    ("tiles", "without"),
+    [("kill -SEGV $$", True), ("kill -ILL $$", True), ("exit 1", False), ("exit 0", False)],
+)
+def test_amx_that_faults_is_left_out(bench: Bench, tiles: str, without: bool) -> None:
+    probe = f"printf '#!/bin/sh\\n{tiles}\\n' > \"$6\"; chmod +x \"$6\""
+    compiler = f'#!/bin/sh\n[ "$3" = -mamx-tile ] || exec g++ "$@"\n{probe}\n'
+    bench.stand_in("compiler", compiler)
+    about = json.loads(bench.built(CXX="compiler").with_name("build.json").read_text())
+    flags = [flag for flag in about["flags"] if "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" in flag]
+    assert [flag.partition("=")[0] for flag in flags] == ["-DCMAKE_C_FLAGS", "-DCMAKE_CXX_FLAGS"] * without
+    assert all(flag in bench.asked("cmake")[0] for flag in flags)
+
+
+def test_a_compiler_that_knows_no_amx_leaves_it_as_it_is(bench: Bench) -> None:
+    bench.stand_in("compiler", '#!/bin/sh\n[ "$3" != -mamx-tile ] || exit 1\nexec g++ "$@"\n')
+    about = json.loads(bench.built(CXX="compiler").with_name("build.json").read_text())
+    assert not [flag for flag in about["flags"] if "amx" in flag]
+
+
 def test_a_patch_that_does_not_fit_stops_before_anything_is_compiled(bench: Bench) -> None:
     (bench.folder / "patches" / "0001-one.patch").unlink()
     done = bench.build()
