@@ -381,10 +381,11 @@ Basis = Literal[
 class Stop(Contract):
     """Why no further sample was drawn: `votes` of the `of` samples that voted, and how sure the rule was.
 
-    `passing` and `agreeing` are counts the policy asks for; the others are rules of `atlas.stopping`.
+    `passing` and `agreeing` are counts the policy asks for; `price`: none passed, and nothing was worth its
+    tokens (`atlas.spending`); the others are rules of `atlas.stopping`.
     """
 
-    rule: Literal["passing", "agreeing", "blend_asc", "reasc_single", "reasc"]
+    rule: Literal["passing", "price", "agreeing", "blend_asc", "reasc_single", "reasc"]
     votes: int = Field(ge=0)
     of: int = Field(ge=0)
     confidence: float | None = Field(default=None, ge=0, le=1)

@@ -27,7 +27,7 @@ from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Rep
 from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
 from atlas.policy import Part
-from atlas.spending import ArmName, best, tries
+from atlas.spending import ArmName, best, hardness, tries
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "7"
@@ -43,7 +43,8 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
         if planning := _plans(state):
             return frozenset(planning)
         work = _generations(state) + _scores(state) + _executions(state) + _comparisons(state)
-        if work := work or _repairs(state) or _last_resort(state) or _contest(state):
+        repairs = [] if work or _not_worth_it(state) else _repairs(state)
+        if work := work or repairs or _last_resort(state) or _contest(state):
             return frozenset(work)
     return frozenset({Select(id="select")} if programs(state) else ())
 
@@ -125,7 +126,14 @@ def by_energy(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def stop(state: TaskState) -> Stop | None:
-    """Return which of the policy's early stops is reached, if one is."""
+    """Return why no further program was made though the policy has room for one, if that is so."""
+    early = _early_stop(state)
+    if early is None and not survivors(state) and _not_worth_it(state):
+        return Stop(rule="price", votes=0, of=len(state.candidates))
+    return early
+
+
+def _early_stop(state: TaskState) -> Stop | None:
     wanted, passing = state.task.policy.stop_after_passing, len(survivors(state))
     if _executes(state) and 0 < wanted <= passing:
         return Stop(rule="passing", votes=passing, of=len(state.candidates))
@@ -147,7 +155,7 @@ def _executes(state: TaskState) -> bool:
 
 def _enough(state: TaskState) -> bool:
     """Whether one of the policy's early stops is reached."""
-    return stop(state) is not None
+    return _early_stop(state) is not None
 
 
 def _stops_early(state: TaskState) -> bool:
@@ -286,7 +294,7 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     # What the next sample's thinking depends on is known first, in whatever order the services answer.
     if difficulty.adapts(state):
         waits = waits or _scores(state) or (not _ranked(state) and _unexecuted(state))
-    if waits or _spends_on(state) == "repair":
+    if waits or _spends_on(state) == "repair" or _not_worth_it(state):
         return []  # a sample that may prove needless waits for the verdict on the last one
     return [command]
 
@@ -296,15 +304,28 @@ def _spends_on(state: TaskState) -> ArmName | None:
     spending, following = state.task.policy.spending, _next_generation(state)
     if spending is None:
         return None
-    weighed = _plans_are_weighed(state)
-    if weighed and following is not None and following.plan is not None:
+    if _plans_are_weighed(state) and following is not None and following.plan is not None:
         return "plan"  # most of what it costs is spent
+    harder = hardness(spending, len(state.task.problem.statement))
+    price = spending.price if programs(state) else 0.0
+    return best(spending, tries(state), _possible(state), harder, price)
+
+
+def _not_worth_it(state: TaskState) -> bool:
+    """Whether something could be done, and nothing of it is worth the price of the policy's spending rule."""
+    priced = state.task.policy.spending is not None and bool(_possible(state))
+    return priced and _spends_on(state) is None
+
+
+def _possible(state: TaskState) -> list[ArmName]:
+    """What could be spent on next."""
+    following = _next_generation(state)
     possible: dict[ArmName, bool] = {
         "sample": following is not None,
-        "plan": weighed and following is not None and _plannable(state),
+        "plan": _plans_are_weighed(state) and following is not None and _plannable(state),
         "repair": bool(_repairs(state)),
     }
-    return best(spending, tries(state), [arm for arm, can in possible.items() if can])
+    return [arm for arm, can in possible.items() if can]
 
 
 def _scored(state: TaskState) -> bool:

@@ -62,6 +62,9 @@ class Spending(BaseModel):
 
     `plan`: a candidate that follows a plan, what its planning takes included; null: plans come first, and
     such candidates are samples. `shared`: how much a failed try counts against the other ways, too.
+    `length`: how much a long statement counts against every way: priors hold for one of 500 characters, and
+    `wrong` grows with this power of how many times longer it is (0: not at all). `price`: once there is a
+    program, nothing is begun that is expected to bring fewer passes per generated token (0: all is spent).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +73,8 @@ class Spending(BaseModel):
     repair: Arm
     plan: Arm | None = None
     shared: float = Field(default=0.0, ge=0, le=1)
+    length: float = Field(default=0.0, ge=0, le=4)
+    price: float = Field(default=0.0, ge=0, le=1)
 
 
 class BlendAsc(BaseModel):

@@ -2,11 +2,12 @@
 
 Each way of spending is an arm whose chance to pass every public example has a Beta prior; the tries of the
 task at hand, all failed so far, make it smaller. They count whole against their own arm, and in part
-(`shared`) against the others: a problem that one way fails on is harder for all. What a try costs begins at
-the prior's tokens, which count as one try, and follows what the task's tries took. The value of an arm is its
-chance over its cost: the rate at which its next try is expected to end the task. Priors are pinned in the
-policy: all workers decide alike. `python -m benchmark.fit_spending` fits them to recorded tasks, whose tries
-it counts by `tries` as well.
+(`shared`) against the others: a problem that one way fails on is harder for all. One with a long statement is
+harder to begin with (`length`). What a try costs begins at the prior's tokens, which count as one try, and
+follows what the task's tries took. The value of an arm is its chance over its cost: the rate at which its
+next try is expected to end the task; where none is worth the policy's `price`, the task ends as it is. Priors
+are pinned in the policy: all workers decide alike. `python -m benchmark.fit_spending` fits them to recorded
+tasks, whose tries it counts by `tries` as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from atlas.state import TaskState
 ArmName = Literal["sample", "plan", "repair"]
 ARMS: tuple[ArmName, ...] = ("sample", "plan", "repair")  # of equal ones the first
 REPAIRING = ("repair:", "refine:")
+TYPICAL = 500  # characters of a statement: priors are for one of that length
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ def tries(state: TaskState) -> Tries:
     return {"sample": tuple(drawn["sample"]), "plan": tuple(drawn["plan"]), "repair": tuple(repairs)}
 
 
-def best(spending: Spending, done: Tries, among: Collection[ArmName]) -> ArmName | None:
+def best(
+    spending: Spending, done: Tries, among: Collection[ArmName], harder: float = 1.0, price: float = 0.0
+) -> ArmName | None:
     """Return the arm of those that are possible whose next try is worth most, given the task's failed tries.
 
-    Without a prior of plans their tries are samples like others.
+    None where none is possible or worth the price. Without a prior of plans their tries are samples like
+    others. `harder`: see `hardness`.
     """
     priors: dict[ArmName, Arm] = {"sample": spending.sample, "repair": spending.repair}
     if spending.plan is None:
@@ -74,17 +79,23 @@ def best(spending: Spending, done: Tries, among: Collection[ArmName]) -> ArmName
     every = sum(map(len, done.values()))
 
     def worth(arm: ArmName) -> float:
-        return value(priors[arm], done[arm], spending.shared * (every - len(done[arm])))
+        return value(priors[arm], done[arm], spending.shared * (every - len(done[arm])), harder)
 
-    return max((arm for arm in ARMS if arm in priors and arm in among), key=worth, default=None)
+    worthwhile = [arm for arm in ARMS if arm in priors and arm in among and worth(arm) >= price]
+    return max(worthwhile, key=worth, default=None)
 
 
-def value(arm: Arm, failed: Sequence[Try], elsewhere: float = 0.0) -> float:
+def hardness(spending: Spending, characters: int) -> float:
+    """Return what a statement of so many characters multiplies the priors' `wrong` by."""
+    return float((max(characters, 1) / TYPICAL) ** spending.length)
+
+
+def value(arm: Arm, failed: Sequence[Try], elsewhere: float = 0.0, harder: float = 1.0) -> float:
     """Return the chance per generated token of an arm's next try, after these have failed.
 
-    `elsewhere`: what the other arms' failures count.
+    `elsewhere`: what the other arms' failures count; `harder`: see `hardness`.
     """
-    chance = arm.right / (arm.right + arm.wrong + len(failed) + elsewhere)
+    chance = arm.right / (arm.right + harder * arm.wrong + len(failed) + elsewhere)
     tokens = (arm.tokens + sum(each.tokens for each in failed)) / (1 + len(failed))
     return chance / max(tokens, 1.0)
 

@@ -43,5 +43,7 @@ def count(n: int, what: str) -> str:
 
 def stopping_words(stop: Stop) -> str:
     """Return why drawing ended early, as a story says it."""
+    if stop.rule == "price":
+        return f"stopped after {count(stop.of, 'program')}: nothing further is worth its tokens"
     sure = "" if stop.confidence is None else f", confidence {stop.confidence:.2f}"
     return f"stopped drawing, {STOPS[stop.rule]}: {stop.votes} of {count(stop.of, 'program')}{sure}"

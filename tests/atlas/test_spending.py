@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from brain_steps import ids
+from brain_steps import begin, ids
 from histories import SAMPLING, USAGE, answer, model_call, plainest, submission
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.commands import Generate, MakePlans, Repair
-from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
+from atlas.contracts import Candidate, Execution, Plan, Stop, TestResult, Usage, Verdict
 from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished, PlanMade
-from atlas.pipeline import advance, decide
+from atlas.pipeline import advance, decide, stop
 from atlas.policy import Arm, Part, Policy, Spending
-from atlas.spending import ARMS, Tries, Try, best, tries, value
+from atlas.spending import ARMS, TYPICAL, Tries, Try, best, hardness, tries, value
 from atlas.state import TaskState
 
 ARM = Arm(right=1, wrong=3, tokens=100)
@@ -72,6 +72,21 @@ def test_what_fails_counts_in_part_against_the_others() -> None:
     four: Tries = {**NONE, "sample": tuple(failed(100, 100, 100, 100))}
     assert best(spending, four, ARMS) == "repair"
     assert best(spending.model_copy(update={"shared": 1.0}), four, ARMS) == "sample"
+
+
+@given(arms, st.floats(0, 4), st.integers(1, 5000), st.integers(1, 5000))
+def test_a_longer_statement_makes_every_way_worth_less(arm: Arm, power: float, one: int, other: int) -> None:
+    spending = Spending(sample=arm, repair=arm, length=power)
+    short, long = sorted((one, other))
+    assert value(arm, [], harder=hardness(spending, short)) >= value(arm, [], harder=hardness(spending, long))
+    assert value(arm, [], harder=hardness(spending, TYPICAL)) == value(arm, [])
+
+
+def test_what_is_worth_less_than_its_price_is_left() -> None:
+    spending = Spending(sample=ARM, repair=Arm(right=1, wrong=1, tokens=100))
+    assert best(spending, NONE, ARMS, price=0.004) == "repair"
+    assert best(spending, NONE, ("sample",), price=0.004) is None
+    assert best(spending, NONE, ARMS, harder=3, price=0.004) is None
 
 
 def generated(state: TaskState, command: str, name: str, tokens: int, plan: int | None = None) -> TaskState:
@@ -137,6 +152,36 @@ def test_plans_are_made_when_they_are_worth_more_and_followed_at_once() -> None:
     )
     first = course(priors(0.1).model_copy(update={"plan": None}), k=4, plans=2)
     assert first[:3] == ["plans", *by_plan], "without a prior of theirs plans come first"
+
+
+def priced(price: float, **more: Any) -> Spending:
+    arm = Arm(right=1, wrong=1, tokens=100)
+    return Spending(sample=arm, repair=arm, plan=arm, shared=1, price=price, **more)
+
+
+def test_a_task_ends_where_nothing_is_worth_its_price() -> None:
+    samples = [f"generate:{i}" for i in range(4)]
+    assert course(priced(0), k=4)[:4] == samples
+    assert course(priced(0.0025), k=4) == [*samples[:3], "select"], "chances 1/2, 1/3, 1/4 for 100 tokens"
+    assert course(priced(0.0035), k=4) == [samples[0], "select"]
+    easy = priced(0.0035, length=1)
+    assert course(easy, k=4) == [*samples[:2], "select"], "a statement of 16 characters is an easy one"
+    assert course(priced(1), k=4) == [samples[0], "select"], "a first program there always is"
+
+
+def test_a_price_is_no_reason_to_hand_in_nothing() -> None:
+    state = begin(submission(Policy(name="p", k=3, spending=priced(1))))
+    state = advance(state, [CommandFailed(command="generate:0", reason="bad_output")]).state
+    assert ids(state) == {"generate:1"}
+    state = generated(state, "generate:1", "c1", 100)
+    assert ids(state) == {"select"}
+    assert stop(state) == Stop(rule="price", votes=0, of=1)
+
+
+def test_spent_to_the_end_is_no_stop() -> None:
+    state = generated(begin(submission(Policy(name="p", k=1, spending=priced(1)))), "generate:0", "c0", 100)
+    assert ids(state) == {"select"}
+    assert stop(state) is None
 
 
 @pytest.mark.parametrize(

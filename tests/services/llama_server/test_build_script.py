@@ -161,7 +161,7 @@ def test_other_arguments_are_other_builds(bench: Bench) -> None:
     [("kill -SEGV $$", True), ("kill -ILL $$", True), ("exit 1", False), ("exit 0", False)],
 )
 def test_amx_that_faults_is_left_out(bench: Bench, tiles: str, without: bool) -> None:
-    probe = f"printf '#!/bin/sh\\n{tiles}\\n' > \"$6\"; chmod +x \"$6\""
+    probe = f'printf \'#!/bin/sh\\n{tiles}\\n\' > "$6"; chmod +x "$6"'
     compiler = f'#!/bin/sh\n[ "$3" = -mamx-tile ] || exec g++ "$@"\n{probe}\n'
     bench.stand_in("compiler", compiler)
     about = json.loads(bench.built(CXX="compiler").with_name("build.json").read_text())
