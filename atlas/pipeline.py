@@ -23,16 +23,15 @@ from dataclasses import dataclass
 
 from atlas import comparing, difficulty, self_tests, stopping
 from atlas.budget import affordable, refinement_seconds_left
-from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score, Select
-from atlas.contracts import PERSPECTIVES, PERTURBATIONS, Candidate, Energy, Stop
+from atlas.commands import AnyCommand, Execute, MakePlans, Refine, Repair, Score, Select
+from atlas.contracts import PERSPECTIVES, Candidate, Energy, Stop
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
-from atlas.policy import Part
+from atlas.schedule import next_generation, plans_are_weighed, stops_early, untold
 from atlas.spending import ArmName, best, hardness, tries
 from atlas.state import TaskState, apply
 
 PIPELINE_VERSION = "7"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
-SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
 
 
 def decide(state: TaskState) -> frozenset[AnyCommand]:
@@ -62,11 +61,11 @@ def failure(state: TaskState) -> TaskFailed | None:
         down = "the services were down when the deadline came" if state.deadline_missed else ""
         reason = down or "the deadline came before a program"
         return TaskFailed(reason=reason, infrastructure=bool(broken or down))
-    lacks = "named one of the choices" if _is_choice(state) else "held a code block"
+    lacks = "named one of the choices" if state.is_choice else "held a code block"
     drawn = f"no answer of the model {lacks}"
     unpaid = f"the token budget of {state.task.policy.token_budget} allows no call"
     why = broken[0] if broken else drawn if state.candidates or state.failures else unpaid
-    what = "answer" if _is_choice(state) else "program"
+    what = "answer" if state.is_choice else "program"
     return TaskFailed(reason=f"no {what} was generated: {why}", infrastructure=bool(broken))
 
 
@@ -117,7 +116,7 @@ def survivors(state: TaskState) -> list[Candidate]:
 
 def entrants(state: TaskState) -> list[Candidate]:
     """Programs that could be handed back: the survivors, or all where no public example was to be passed."""
-    return survivors(state) if _executes(state) else programs(state)
+    return survivors(state) if state.executes else programs(state)
 
 
 def by_energy(candidates: list[Candidate]) -> list[Candidate]:
@@ -135,7 +134,7 @@ def stop(state: TaskState) -> Stop | None:
 
 def _early_stop(state: TaskState) -> Stop | None:
     wanted, passing = state.task.policy.stop_after_passing, len(survivors(state))
-    if _executes(state) and 0 < wanted <= passing:
+    if state.executes and 0 < wanted <= passing:
         return Stop(rule="passing", votes=passing, of=len(state.candidates))
     return stopping.stopped(state, entrants(state))
 
@@ -145,34 +144,18 @@ def _contest(state: TaskState) -> list[AnyCommand]:
     return [] if stopping.stopped(state, entrants(state)) else comparing.contest(state, entrants(state))
 
 
-def _is_choice(state: TaskState) -> bool:
-    return state.task.problem.kind == "choice"
-
-
-def _executes(state: TaskState) -> bool:
-    return state.task.policy.execute and bool(state.task.problem.examples)
-
-
 def _enough(state: TaskState) -> bool:
     """Whether one of the policy's early stops is reached."""
     return _early_stop(state) is not None
 
 
-def _stops_early(state: TaskState) -> bool:
-    """Whether what is known of the programs drawn may end the drawing."""
-    policy = state.task.policy
-    first_pass = _executes(state) and policy.stop_after_passing > 0
-    agreement = state.compares and policy.stop_when_agreeing > 0
-    return first_pass or agreement or policy.adaptive is not None
-
-
 def _unexecuted(state: TaskState) -> list[Candidate]:
-    return [c for c in programs(state) if not _run(state, c)] if _executes(state) else []
+    return [c for c in programs(state) if not _run(state, c)] if state.executes else []
 
 
 def _plans(state: TaskState) -> list[AnyCommand]:
     wanted = _plannable(state)
-    if wanted and _plans_are_weighed(state) and "plans" not in state.open:
+    if wanted and plans_are_weighed(state) and "plans" not in state.open:
         drawing = any(command.startswith("generate:") for command in state.open)
         wanted = not drawing and not _unexecuted(state) and _spends_on(state) == "plan"
     return [MakePlans(id="plans", n=state.task.policy.plans)] if wanted else []
@@ -180,117 +163,25 @@ def _plans(state: TaskState) -> list[AnyCommand]:
 
 def _plannable(state: TaskState) -> bool:
     """Whether plans can be made now, or are being made."""
-    n = 0 if _is_choice(state) or _untold(state) else state.task.policy.plans
+    n = 0 if state.is_choice or untold(state) else state.task.policy.plans
     return n > 0 and not state.done("plans") and _probed(state) and affordable(state, "plans", n)
-
-
-def _plans_are_weighed(state: TaskState) -> bool:
-    """Whether plans come when they are worth more than what else could be done, and not first."""
-    spending = state.task.policy.spending
-    weighed = spending is not None and spending.plan is not None
-    return weighed and _stops_early(state)
-
-
-def _untold(state: TaskState) -> bool:
-    """Whether a spending rule has nothing to go by: nothing will tell one program from another.
-
-    What it buys is a program that passes the public examples; where there are none to pass, and neither votes
-    nor energies to choose by, the first program is as good as any further one.
-    """
-    policy = state.task.policy
-    voted = _is_choice(state) or state.compares or policy.adaptive is not None
-    return policy.spending is not None and not (_executes(state) or voted or _scored(state))
 
 
 def _probed(state: TaskState) -> bool:
     """Whether the baseline's candidate, if the policy begins with it, is drawn and has not ended the task."""
     if not state.task.policy.probe:
         return True
-    judged = not _stops_early(state) or _ranked(state) or not _unexecuted(state)
+    judged = not stops_early(state) or _ranked(state) or not _unexecuted(state)
     return state.done("generate:0") and judged and not _enough(state)
 
 
-def _next_generation(state: TaskState) -> Generate | None:
-    """The first Generate of the policy's schedule that is not done.
-
-    The schedule: the baseline's candidate, one candidate to a plan, one to a perturbation, plain samples.
-
-    Calls of one task run one after another, so that each finds the others' prefix in its slot's cache; plain
-    samples share one prompt and, where nothing may stop them early, four of them a call (or as many as must
-    agree before anything can). None when the schedule is done, or the next call cannot be paid for.
-    """
-    command = _not_done(state, _planned_from(state))
-    if command is None or not affordable(state, command.id, command.n):
-        return None
-    return _paced(state, command)
-
-
-def _not_done(state: TaskState, planned_from: int) -> Generate | None:
-    if _untold(state) and programs(state):
-        return None
-    first = 0
-    while first < state.task.policy.k:
-        command = _scheduled(state, first, planned_from)
-        if not state.done(command.id):
-            return command
-        first += command.n
-    return None
-
-
-def _planned_from(state: TaskState) -> int:
-    """Return the first candidate that follows a plan: the next one after plans were made."""
-    policy = state.task.policy
-    if not _plans_are_weighed(state):
-        return int(policy.probe)
-    drawn = [int(c.id[1:]) - c.plan for c in state.candidates.values() if c.plan is not None]
-    if drawn or not state.plans:
-        return min(drawn, default=policy.k)
-    following = _not_done(state, policy.k)
-    return following.first if following else policy.k
-
-
-def _scheduled(state: TaskState, first: int, planned_from: int) -> Generate:
-    """The Generate of the policy's schedule that begins with candidate `first`."""
-    policy, name = state.task.policy, f"generate:{first}"
-    if policy.probe and first == 0:
-        return Generate(id=name, first=0, greedy=True)
-    plan, planned = first - planned_from, min(len(state.plans), policy.plans)
-    if 0 <= plan < planned:
-        return Generate(id=name, first=first, plan=plan)
-    perturbed = first - policy.probe - (planned if plan >= 0 else 0)
-    if perturbed < policy.perturbations and not _is_choice(state):
-        turn = (perturbed + policy.seed) % len(PERTURBATIONS)
-        return Generate(id=name, first=first, perturbation=PERTURBATIONS[turn])
-    together = SAMPLES_A_CALL if not _stops_early(state) else _needed_to_agree(state) - first
-    room = (policy.k if plan >= 0 else planned_from) - first
-    return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, room)))
-
-
-def _paced(state: TaskState, command: Generate) -> Generate:
-    """The same, with how long the model thinks where that depends on what is known of the problem."""
-    if command.greedy or not difficulty.adapts(state):
-        return command
-    known = difficulty.difficulty(state)
-    return command.model_copy(update={"thinking_tokens": difficulty.tier(state, known), "difficulty": known})
-
-
-def _needed_to_agree(state: TaskState) -> int:
-    """How many candidates are drawn whatever becomes of them: fewer cannot end the task."""
-    policy = state.task.policy
-    first_pass = _executes(state) and policy.stop_after_passing > 0
-    if policy.adaptive is not None and not first_pass:
-        least = stopping.least_votes(policy.adaptive, policy.k)
-        return min(least, policy.stop_when_agreeing) if policy.stop_when_agreeing else least
-    return 1 if first_pass else policy.stop_when_agreeing
-
-
 def _generations(state: TaskState) -> list[AnyCommand]:
-    command = _next_generation(state)
+    command = next_generation(state)
     if command is None or _enough(state):
         return []
     if command.id in state.open:
         return [command]
-    waits = _stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
+    waits = stops_early(state) and not _ranked(state) and (_unexecuted(state) or _comparisons(state))
     # What the next sample's thinking depends on is known first, in whatever order the services answer.
     if difficulty.adapts(state):
         waits = waits or _scores(state) or (not _ranked(state) and _unexecuted(state))
@@ -301,12 +192,12 @@ def _generations(state: TaskState) -> list[AnyCommand]:
 
 def _spends_on(state: TaskState) -> ArmName | None:
     """Return what the policy's spending rule would do next, of what can be done; None without a rule."""
-    spending, following = state.task.policy.spending, _next_generation(state)
+    spending, following = state.task.policy.spending, next_generation(state)
     if spending is None:
         return None
-    if _plans_are_weighed(state) and following is not None and following.plan is not None:
+    if plans_are_weighed(state) and following is not None and following.plan is not None:
         return "plan"  # most of what it costs is spent
-    harder = hardness(spending, len(state.task.problem.statement))
+    harder = hardness(spending.length, len(state.task.problem.statement))
     price = spending.price if programs(state) else 0.0
     return best(spending, tries(state), _possible(state), harder, price)
 
@@ -319,19 +210,13 @@ def _not_worth_it(state: TaskState) -> bool:
 
 def _possible(state: TaskState) -> list[ArmName]:
     """What could be spent on next."""
-    following = _next_generation(state)
+    following = next_generation(state)
     possible: dict[ArmName, bool] = {
         "sample": following is not None,
-        "plan": _plans_are_weighed(state) and following is not None and _plannable(state),
+        "plan": plans_are_weighed(state) and following is not None and _plannable(state),
         "repair": bool(_repairs(state)),
     }
     return [arm for arm, can in possible.items() if can]
-
-
-def _scored(state: TaskState) -> bool:
-    """Whether candidates get an energy."""
-    weighed = Part.LENS in state.task.policy.extras and state.task.pins.lens_weights is not None
-    return weighed and not _is_choice(state)
 
 
 def _ranked(state: TaskState) -> bool:
@@ -339,14 +224,14 @@ def _ranked(state: TaskState) -> bool:
 
     Not under a spending rule, which needs each one's outcome before it draws the next.
     """
-    return _scored(state) and state.task.policy.spending is None
+    return state.scores and state.task.policy.spending is None
 
 
 def _scores(state: TaskState) -> list[AnyCommand]:
     """Scoring what is drawn, or, where that is run as it comes, what has been run: more is known of it."""
-    if not _scored(state):
+    if not state.scores:
         return []
-    known = [c for c in programs(state) if _ranked(state) or not _executes(state) or _run(state, c)]
+    known = [c for c in programs(state) if _ranked(state) or not state.executes or _run(state, c)]
     missing = [c for c in known if not state.done(f"score:{c.id}")]
     return [Score(id=f"score:{c.id}", candidate=c.id) for c in missing]
 
@@ -360,10 +245,10 @@ def _executions(state: TaskState) -> list[AnyCommand]:
     if _enough(state):
         return []
     if _ranked(state):
-        if _next_generation(state) or _scores(state):
+        if next_generation(state) or _scores(state):
             return []
         waiting = by_energy(waiting)
-        if _stops_early(state):
+        if stops_early(state):
             waiting = [] if _comparisons(state) else waiting[:1]
     return [Execute(id=f"execute:{c.id}", candidate=c.id) for c in waiting]
 
@@ -376,7 +261,7 @@ def _comparisons(state: TaskState) -> list[AnyCommand]:
     at_once = stopping.decides(state.task.policy)
     if at_once and _ranked(state):
         waiting = [c for c in waiting if f"execute:{c.id}" in state.open]
-    drawing = not at_once and not _enough(state) and _next_generation(state)
+    drawing = not at_once and not _enough(state) and next_generation(state)
     if waiting or drawing:
         return []
     programs_ = entrants(state)

@@ -85,9 +85,9 @@ def best(
     return max(worthwhile, key=worth, default=None)
 
 
-def hardness(spending: Spending, characters: int) -> float:
-    """Return what a statement of so many characters multiplies the priors' `wrong` by."""
-    return float((max(characters, 1) / TYPICAL) ** spending.length)
+def hardness(length: float, characters: int) -> float:
+    """Return what a statement of so many characters multiplies the priors' `wrong` by: see `Spending`."""
+    return float((max(characters, 1) / TYPICAL) ** length)
 
 
 def value(arm: Arm, failed: Sequence[Try], elsewhere: float = 0.0, harder: float = 1.0) -> float:

@@ -42,6 +42,7 @@ from atlas.events import (
     TaskSubmitted,
 )
 from atlas.generated_inputs import ProbedRun, WrittenInputs
+from atlas.policy import Part
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -107,6 +108,22 @@ class TaskState:
     def compares(self) -> bool:
         """Whether the policy compares programs, and the problem's programs can be run on inputs."""
         return self.task.policy.inputs > 0 and self.task.problem.kind in ("stdin", "function")
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether an answer is the letter of a choice, and no program."""
+        return self.task.problem.kind == "choice"
+
+    @property
+    def executes(self) -> bool:
+        """Whether programs are run on public examples."""
+        return self.task.policy.execute and bool(self.task.problem.examples)
+
+    @property
+    def scores(self) -> bool:
+        """Whether programs get an energy."""
+        weighed = Part.LENS in self.task.policy.extras and self.task.pins.lens_weights is not None
+        return weighed and not self.is_choice
 
     def done(self, command: str) -> bool:
         """Whether a command needs no more work: answered or revoked."""

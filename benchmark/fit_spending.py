@@ -27,7 +27,7 @@ from atlas.contracts import Contract
 from atlas.errors import BadInput
 from atlas.events import CandidateGenerated, CommandFailed, Entry, ExecutionFinished, TaskSubmitted
 from atlas.policy import Arm, Spending
-from atlas.spending import ARMS, ArmName, Try, tries
+from atlas.spending import ARMS, TYPICAL, ArmName, Try, hardness, tries
 from atlas.state import TaskState, apply
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
@@ -38,6 +38,7 @@ from benchmark.stored import write_atomic
 
 LEAST_TASKS = 10  # of an arm: with fewer a prior is a guess
 SHARES = tuple(n / 10 for n in range(11))
+LENGTHS = tuple(n / 4 for n in range(11))
 # Events after which more may be known of a try.
 OUTCOMES = (CandidateGenerated, CommandFailed, ExecutionFinished)
 EXAMPLES = """examples:
@@ -54,6 +55,14 @@ class Made:
 
     arm: ArmName
     tried: Try
+
+
+@dataclass(frozen=True)
+class Course:
+    """A task's tries in the order in which their outcomes came to be known; `characters`: its statement's."""
+
+    made: Sequence[Made]
+    characters: int = TYPICAL
 
 
 class FittedArm(Contract):
@@ -92,7 +101,7 @@ def fitted(options: argparse.Namespace) -> Fit:
     Raises:
         AtlasError: a run cannot be read, holds a task that is to be kept out, or has too few tries.
     """
-    done: list[list[Made]] = []
+    done: list[Course] = []
     names: set[str] = set()
     models: set[str] = set()
     runs = load_runs(options.runs)
@@ -104,15 +113,15 @@ def fitted(options: argparse.Namespace) -> Fit:
                 continue
             if not submitted.problem.examples or not submitted.policy.execute:
                 continue
-            done.append(in_order(entries))
+            done.append(Course(in_order(entries), len(submitted.problem.statement)))
             names.add(result.task)
             models.add(submitted.pins.model)
     refuse(names, options.not_in, "runs")
     data = digests([run.directory for run in runs], grades=False)
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-    shared, arms = fit(done)
+    shared, length, arms = fit(done)
     fit_ = Fit(
-        spending=Spending(shared=shared, **{name: arm for name, (arm, _) in arms.items()}),
+        spending=Spending(shared=shared, length=length, **{name: arm for name, (arm, _) in arms.items()}),
         arms={name: facts for name, (_, facts) in arms.items()},
         models=tuple(sorted(models)),
         command=shlex.join(["python", "-m", "benchmark.fit_spending", *sys.argv[1:]]),
@@ -136,17 +145,18 @@ def in_order(entries: Sequence[Entry]) -> list[Made]:
     return list(made.values())
 
 
-def fit(done: Sequence[Sequence[Made]]) -> tuple[float, dict[ArmName, tuple[Arm, FittedArm]]]:
-    """Return how much failures of one arm count against the others, and each arm's prior.
+def fit(done: Sequence[Course]) -> tuple[float, float, dict[ArmName, tuple[Arm, FittedArm]]]:
+    """Return how much failures of one arm count against the others, a long statement, and each arm's prior.
 
-    The share is the one of 0, 0.1 ... 1 under which all tries together are most likely; it takes runs that
-    differ in how many samples went before the repairs, or nothing tells it from the priors. There is no prior
-    of plans where fewer than 10 tasks followed any.
+    Both are those of 0, 0.1 ... 1 and of 0, 0.25 ... 2.5 under which all tries together are most likely (the
+    length is found first, with nothing shared). The share takes runs that differ in how many samples went
+    before the repairs, or nothing tells it from the priors. There is no prior of plans where fewer than 10
+    tasks followed any.
 
     Raises:
         BadInput: fewer than 10 tasks have samples, or repairs.
     """
-    tasks = {arm: sum(any(each.arm == arm for each in task) for task in done) for arm in ARMS}
+    tasks = {arm: sum(any(each.arm == arm for each in task.made) for task in done) for arm in ARMS}
     fitted_to: list[ArmName] = [arm for arm in ARMS if arm != "plan" or tasks[arm] >= LEAST_TASKS]
     for arm in fitted_to:
         if tasks[arm] < LEAST_TASKS:
@@ -154,25 +164,29 @@ def fit(done: Sequence[Sequence[Made]]) -> tuple[float, dict[ArmName, tuple[Arm,
                 f"{tasks[arm]} tasks of these runs have {arm}s: a prior takes at least {LEAST_TASKS}"
             )
 
-    def arms(shared: float) -> dict[ArmName, tuple[Arm, FittedArm]]:
-        return {arm: fit_arm(tries_of(arm, done, shared)) for arm in fitted_to}
+    def arms(shared: float, length: float) -> dict[ArmName, tuple[Arm, FittedArm]]:
+        return {arm: fit_arm(tries_of(arm, done, shared, length)) for arm in fitted_to}
 
     def likelihood(fits: Mapping[ArmName, tuple[Arm, FittedArm]]) -> float:
         return sum(facts.log_likelihood * facts.tasks for _, facts in fits.values())
 
-    every = {shared: arms(shared) for shared in SHARES}
+    length = max(LENGTHS, key=lambda power: likelihood(arms(0.0, power)))
+    every = {shared: arms(shared, length) for shared in SHARES}
     best = max(SHARES, key=lambda shared: likelihood(every[shared]))
-    return best, every[best]
+    return best, length, every[best]
 
 
-def tries_of(arm: ArmName, done: Sequence[Sequence[Made]], shared: float) -> list[list[tuple[Drawn, int]]]:
+def tries_of(
+    arm: ArmName, done: Sequence[Course], shared: float, length: float
+) -> list[list[tuple[Drawn, int]]]:
     """Return each task's tries of an arm, with what other arms' failures before them count, and tokens."""
     found = []
     for task in done:
         of_task, elsewhere = [], 0.0
-        for each in task:
+        harder = hardness(length, task.characters)
+        for each in task.made:
             if each.arm == arm:
-                of_task.append((Drawn(each.tried.passed, elsewhere), each.tried.tokens))
+                of_task.append((Drawn(each.tried.passed, elsewhere, harder), each.tried.tokens))
             elif not each.tried.passed:
                 elsewhere += shared
         found.append(of_task)
@@ -212,6 +226,7 @@ def show(result: Fit, console: Console) -> None:
         table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
     console.print(table)
     console.print(f"a failed try counts {result.spending.shared:g} against each of the other arms")
+    console.print(f"'wrong' grows with a statement's length to the power of {result.spending.length:g}")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

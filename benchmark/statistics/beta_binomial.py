@@ -16,11 +16,12 @@ MEANS = (1e-4, 1 - 1e-4)
 class Drawn(NamedTuple):
     """A try of a task: whether it passed, and how many failures of another kind were known before it.
 
-    `elsewhere` counts as so many failed tries of this kind.
+    `elsewhere` counts as so many failed tries of this kind; `harder` is what the task multiplies `wrong` by.
     """
 
     passed: bool
     elsewhere: float = 0.0
+    harder: float = 1.0
 
 
 def fit_beta(tasks: Sequence[Sequence[Drawn]]) -> tuple[float, float]:
@@ -37,14 +38,14 @@ def fit_beta(tasks: Sequence[Sequence[Drawn]]) -> tuple[float, float]:
     Raises:
         ValueError: there are no tries.
     """
-    passed, before = _flat(tasks)
+    passed, before, harder = _flat(tasks)
     if not len(passed):
         raise ValueError("there are no tries to fit to")
 
     def loss(at: npt.NDArray[np.float64]) -> float:
         mean, size = special.expit(at[0]), np.exp(at[1])
         right, wrong = mean * size, (1 - mean) * size
-        likely = _log_chances(right, wrong, passed, before).sum()
+        likely = _log_chances(right, wrong * harder, passed, before).sum()
         # The density over (right, wrong), and the Jacobian of the coordinates it is maximised in.
         return -float(likely + np.log(right) + np.log(wrong) - 2.5 * np.log(size))
 
@@ -59,27 +60,34 @@ def fit_beta(tasks: Sequence[Sequence[Drawn]]) -> tuple[float, float]:
 def log_likelihood(right: float, wrong: float, tasks: Sequence[Sequence[Drawn]]) -> float:
     """Return a task's mean log-likelihood of its tries, each predicted from those before it.
 
-    The chance of the next is that of Beta(right + passed so far, wrong + failed so far + `elsewhere`): with
-    nothing elsewhere, the beta-binomial likelihood of the sequence.
+    The chance of the next is that of Beta(right + passed so far, wrong * `harder` + failed so far +
+    `elsewhere`): with nothing elsewhere, the beta-binomial likelihood of the sequence.
     """
-    passed, before = _flat(tasks)
-    return float(_log_chances(right, wrong, passed, before).sum() / len(tasks))
+    passed, before, harder = _flat(tasks)
+    return float(_log_chances(right, wrong * harder, passed, before).sum() / len(tasks))
 
 
-def _flat(tasks: Sequence[Sequence[Drawn]]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Return whether each try passed, and in two rows the passes and the failures that went before it."""
-    outcomes, before = [], []
+def _flat(
+    tasks: Sequence[Sequence[Drawn]],
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return whether each try passed, in two rows the passes and failures before it, and how hard it was."""
+    outcomes, before, harder = [], [], []
     for task in tasks:
         right = wrong = 0
         for each in task:
             outcomes.append(each.passed)
+            harder.append(each.harder)
             before.append((right, wrong + each.elsewhere))
             right, wrong = right + each.passed, wrong + (not each.passed)
-    return np.array(outcomes, dtype=bool), np.array(before, dtype=np.float64).reshape(-1, 2).T
+    counts = np.array(before, dtype=np.float64).reshape(-1, 2).T
+    return np.array(outcomes, dtype=bool), counts, np.array(harder, dtype=np.float64)
 
 
 def _log_chances(
-    right: float, wrong: float, passed: npt.NDArray[np.bool_], before: npt.NDArray[np.float64]
+    right: float,
+    wrong: npt.NDArray[np.float64],
+    passed: npt.NDArray[np.bool_],
+    before: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     a, b = right + before[0], wrong + before[1]
     chances: npt.NDArray[np.float64] = np.where(passed, a, b) / (a + b)

@@ -11,10 +11,10 @@ from pool_dirs import Draw, write_pool
 
 from atlas.errors import BadInput
 from atlas.policy import Spending
-from atlas.spending import ArmName, Tries, Try, tries, value
+from atlas.spending import TYPICAL, ArmName, Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
-from benchmark.fit_spending import Made, fit, fit_arm, in_order, main
+from benchmark.fit_spending import Course, Made, fit, fit_arm, in_order, main
 from benchmark.results import load_journal, load_runs
 from benchmark.statistics.beta_binomial import Drawn
 
@@ -58,8 +58,9 @@ def test_tasks_that_are_all_alike_have_a_prior_too() -> None:
         assert arm.right + arm.wrong < 500, "the fit is finite, and not at an edge"
 
 
-def course(passed: dict[ArmName, list[bool]]) -> list[Made]:
-    return [Made(arm, Try(each, 10)) for arm, tried in passed.items() for each in tried]
+def course(passed: dict[ArmName, list[bool]], characters: int = TYPICAL) -> Course:
+    made = [Made(arm, Try(each, 10)) for arm, tried in passed.items() for each in tried]
+    return Course(made, characters)
 
 
 @pytest.mark.parametrize(("depends", "least", "most"), [(True, 0.6, 1.0), (False, 0.0, 0.3)])
@@ -76,9 +77,24 @@ def test_how_far_failures_of_samples_tell_of_repairs(depends: bool, least: float
             made.append(course({"sample": [False] * int(samples.argmax()) + [True]}))
         else:
             made.append(course({"sample": [False] * k, "repair": repairs.tolist()}))
-    shared, arms = fit(made)
+    shared, length, arms = fit(made)
+    assert length == 0, "all statements are as long"
     assert least <= shared <= most
     assert set(arms) == {"sample", "repair"}, "nothing followed a plan"
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_how_much_a_long_statement_counts(power: float) -> None:
+    noise = np.random.default_rng(3)
+    made = []
+    for characters in noise.integers(100, 2500, 1200).tolist():
+        chance = noise.beta(0.8, 1.0 * (characters / TYPICAL) ** power)
+        made.append(
+            course({arm: (noise.random(4) < chance).tolist() for arm in ("sample", "repair")}, characters)
+        )
+    _, length, arms = fit(made)
+    assert length == pytest.approx(power, abs=0.25)
+    assert arms["sample"][0].wrong == pytest.approx(1.0, rel=0.3), "of a statement of 500 characters"
 
 
 def test_too_few_tasks_are_refused() -> None:
