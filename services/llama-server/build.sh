@@ -61,12 +61,12 @@ if [ "$kind" = cuda ]; then
 fi
 
 NO_TILES='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
-# Whether a program that uses AMX as ggml does dies of it. GCC 12's _tile_loadconfig tells the optimiser of 8 of the 64
-# bytes it reads, so that the others are what was on the stack. Without AMX, in the compiler or here, nothing dies.
+# tiles_fault [FLAG...]: whether a program that uses AMX as ggml does dies of it (see tiles.h). Without AMX, in the
+# compiler or in this processor, nothing dies.
 tiles_fault() {
     local probe code=0
     probe=$(mktemp)
-    if "$compiler" -x c++ -mamx-tile -O3 -o "$probe" - 2> /dev/null << 'CPP'; then
+    if "$compiler" -x c++ -mamx-tile -O3 "$@" -o "$probe" - 2> /dev/null << 'CPP'; then
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -114,8 +114,12 @@ if [ "$portable" = yes ]; then
 else
     flags+=(-DGGML_NATIVE=ON)
     if tiles_fault; then
-        say "what $compiler makes of AMX faults: building without it"
-        flags+=("-DCMAKE_C_FLAGS=$NO_TILES" "-DCMAKE_CXX_FLAGS=$NO_TILES")
+        if ! tiles_fault -include "$here/tiles.h"; then
+            flags+=(-DATLAS_TILES=ON)
+        else
+            say "what $compiler makes of AMX faults: building without it"
+            flags+=("-DCMAKE_C_FLAGS=$NO_TILES" "-DCMAKE_CXX_FLAGS=$NO_TILES")
+        fi
     fi
     processor=$(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true)
 fi
@@ -127,7 +131,7 @@ fi
 
 # Patches are found by what they hold, in the order of their numbers.
 patches=("$here"/patches/*.patch)
-source_key=$(cat "$here/build.sh" "$here/sdist.txt" "$here/unity.cmake" "${patches[@]}" | sha256sum | cut -c 1-12)
+source_key=$(cat "$here/build.sh" "$here/sdist.txt" "$here/unity.cmake" "$here/tiles.h" "${patches[@]}" | sha256sum | cut -c 1-12)
 key=$({
     echo "$source_key $(uname -m) $processor $("$compiler" -dumpfullversion) ${found:-}"
     echo "${flags[@]}"

@@ -10,3 +10,7 @@ function(atlas_unity)
 endfunction()
 
 cmake_language(DEFER CALL atlas_unity)
+
+if(ATLAS_TILES)
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ${CMAKE_CURRENT_LIST_DIR}/tiles.h>")
+endif()

@@ -96,7 +96,7 @@ def bench(tmp_path: Path) -> Bench:
     (tmp_path / "bin").mkdir()
     patches = bench.folder / "patches"
     patches.mkdir(parents=True)
-    for name in ("build.sh", "sdist.txt", "unity.cmake"):
+    for name in ("build.sh", "sdist.txt", "unity.cmake", "tiles.h"):
         shutil.copy(SOURCE / name, bench.folder)
     for name, (before, after) in PATCHES.items():
         diff = f"--- a/{SERVER}\n+++ b/{SERVER}\n@@ -1 +1 @@\n-{before}+{after}"
@@ -141,11 +141,11 @@ def test_the_stock_server_is_the_same_tree_without_patches(bench: Bench) -> None
     assert says(binary).endswith(" third\n")
 
 
-@pytest.mark.parametrize("name", ["sdist.txt", "unity.cmake", "patches/0002-two.patch"])
+@pytest.mark.parametrize("name", ["sdist.txt", "unity.cmake", "tiles.h", "patches/0002-two.patch"])
 def test_whatever_goes_in_is_in_the_key(bench: Bench, name: str) -> None:
     before = bench.built()
     with (bench.folder / name).open("a") as file:
-        file.write("# a change\n")
+        file.write("\n")
     after = bench.built()
     assert after != before
     assert says(after) != says(before)
@@ -156,18 +156,33 @@ def test_other_arguments_are_other_builds(bench: Bench) -> None:
     assert "-DGGML_NATIVE=OFF" in bench.asked("cmake")[0]
 
 
+# What a program of the compiler's AMX does, and one that includes tiles.h.
 @pytest.mark.parametrize(
-    ("tiles", "without"),
-    [("kill -SEGV $$", True), ("kill -ILL $$", True), ("exit 1", False), ("exit 0", False)],
+    ("plain", "mended", "expected"),
+    [
+        ("kill -SEGV $$", "exit 0", ["-DATLAS_TILES=ON"]),
+        ("kill -ILL $$", "kill -ILL $$", ["-DCMAKE_C_FLAGS=", "-DCMAKE_CXX_FLAGS="]),
+        ("exit 1", "exit 1", []),
+        ("exit 0", "exit 0", []),
+    ],
 )
-def test_amx_that_faults_is_left_out(bench: Bench, tiles: str, without: bool) -> None:
-    probe = f'printf \'#!/bin/sh\\n{tiles}\\n\' > "$6"; chmod +x "$6"'
-    compiler = f'#!/bin/sh\n[ "$3" = -mamx-tile ] || exec g++ "$@"\n{probe}\n'
-    bench.stand_in("compiler", compiler)
+def test_amx_that_faults_is_mended_or_left_out(
+    bench: Bench, plain: str, mended: str, expected: list[str]
+) -> None:
+    bench.stand_in(
+        "compiler",
+        f"""#!/bin/sh
+[ "$3" = -mamx-tile ] || exec g++ "$@"
+does='{plain}'
+while [ "$1" != -o ]; do [ "$1" != -include ] || does='{mended}'; shift; done
+printf '#!/bin/sh\\n%s\\n' "$does" > "$2"
+chmod +x "$2"
+""",
+    )
     about = json.loads(bench.built(CXX="compiler").with_name("build.json").read_text())
-    flags = [flag for flag in about["flags"] if "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" in flag]
-    assert [flag.partition("=")[0] for flag in flags] == ["-DCMAKE_C_FLAGS", "-DCMAKE_CXX_FLAGS"] * without
-    assert all(flag in bench.asked("cmake")[0] for flag in flags)
+    wanted = [each + "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" * each.endswith("=") for each in expected]
+    assert [flag for flag in about["flags"] if "amx" in flag or "TILES" in flag] == wanted
+    assert all(flag in bench.asked("cmake")[0] for flag in wanted)
 
 
 def test_a_compiler_that_knows_no_amx_leaves_it_as_it_is(bench: Bench) -> None:
