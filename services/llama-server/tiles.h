@@ -5,7 +5,8 @@
 #include <immintrin.h>
 #define _tile_loadconfig(config) __asm__ volatile("ldtilecfg\t%X0" ::"m"(*(const char(*)[64])(config)))
 #undef _tile_loadd
-#define _tile_loadd(tile, base, stride)                                                              \
+#define _tile_loadd(tile, base, stride) _tile_loadd_named(tile, base, stride)
+#define _tile_loadd_named(tile, base, stride)                                                        \
     __asm__ volatile("{tileloadd\t(%0,%1,1), %%tmm" #tile "|tileloadd\t%%tmm" #tile ", [%0+%1*1]}"   \
                      ::"r"((const void *)(base)), "r"((long)(stride))                                \
                      : "memory")

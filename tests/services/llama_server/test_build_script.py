@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -183,6 +184,18 @@ chmod +x "$2"
     wanted = [each + "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" * each.endswith("=") for each in expected]
     assert [flag for flag in about["flags"] if "amx" in flag or "TILES" in flag] == wanted
     assert all(flag in bench.asked("cmake")[0] for flag in wanted)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is of x86-64")
+def test_what_tiles_h_defines_takes_names_for_tiles_as_ggml_does(tmp_path: Path) -> None:
+    (tmp_path / "a.cpp").write_text(
+        "#define FIRST 0\nvoid f(const char *config, const char *rows, long width)"
+        " { _tile_loadconfig(config); _tile_loadd(FIRST, rows, width); }\n"
+    )
+    flags = ["-mamx-tile", "-O3", "-include", str(SOURCE / "tiles.h"), "-S", "-o", "-"]
+    done = subprocess.run(["g++", *flags, tmp_path / "a.cpp"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"tileloadd\t\(%rsi,%rdx,1\), %tmm0", done.stdout)
 
 
 def test_a_compiler_that_knows_no_amx_leaves_it_as_it_is(bench: Bench) -> None:
