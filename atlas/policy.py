@@ -297,7 +297,8 @@ D = B.model_copy(
     }
 )
 E = D.model_copy(update={"name": "E", "extras": (Part.LENS,)})
-FULL = Policy(name="full", k=5, plans=2, repairs=4, token_budget=EQUAL_TOKENS)
+# What pays (docs/V3_ABLATION_STUDY.md): plans and repairs cost more than the samples they would replace.
+FULL = Policy(name="full", k=8, probe=True, token_budget=EQUAL_TOKENS)
 
 # What upstream calls light to extreme. Its bounds were of an energy nobody can recompute; these are even.
 TIERS = (
@@ -337,7 +338,7 @@ SUMMARIES = {
     "self-consistency": "control at D's tokens: plain samples, chosen by agreement of their outputs",
     "blend-asc": "self-consistency that stops where Blend-ASC is sure of the leading answer",
     "reasc": "self-consistency that stops on one sure sample, or on enough votes weighed by confidence",
-    "full": "the default: plans, samples, public examples, repair",
+    "full": "the default: the baseline's sample, then others until one passes the public examples",
 }
 
 

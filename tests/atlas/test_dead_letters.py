@@ -13,7 +13,7 @@ from atlas.commands import Generate, MakePlans
 from atlas.dead_letters import DeadLetters
 from atlas.errors import NotFound
 from atlas.journal import Journal
-from atlas.policy import FULL, A
+from atlas.policy import A
 from atlas.redis_client import connect
 
 
@@ -31,7 +31,7 @@ def letters(journal: Journal) -> DeadLetters:
 
 
 async def buried(journal: Journal, task: str) -> None:
-    await journal.submit(task, submission(FULL if task == "plans" else A))
+    await journal.submit(task, submission(A.model_copy(update={"plans": 2}) if task == "plans" else A))
     delivery = await journal.claim("planner", "w", block_ms=None)
     assert delivery
     await journal.bury(delivery)

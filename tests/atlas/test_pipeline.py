@@ -81,8 +81,19 @@ def test_policy_a_draws_one_sample_and_decides() -> None:
     assert decide(state) == {Select(id="select")}
 
 
-def test_full_plans_first_then_follows_each_plan_then_samples_freely() -> None:
+def test_the_default_draws_the_baselines_sample_then_others_until_one_passes() -> None:
     state = begin(submission(FULL))
+    for index in range(FULL.k):
+        assert decide(state) == {Generate(id=f"generate:{index}", first=index, greedy=index == 0)}
+        state = executed(generated(state, index), index, WRONG if index < 7 else OK, OK)
+    assert decide(state) == {Select(id="select")}
+
+
+PLANNING = Policy(name="p", k=3, plans=2)
+
+
+def test_plans_come_first_then_a_candidate_to_each_then_samples() -> None:
+    state = begin(submission(PLANNING))
     assert decide(state) == {MakePlans(id="plans", n=2)}
     state = advance(
         state, [PlanMade(command="plans", plans=(Plan(algorithm="a"), Plan(algorithm="b")))]
@@ -133,7 +144,7 @@ def test_no_perturbation_is_repeated_within_a_task_whatever_the_seed(seed: int) 
 
 
 def test_failed_plans_fall_back_to_plain_samples() -> None:
-    state = begin(submission(FULL))
+    state = begin(submission(PLANNING))
     state = advance(state, [CommandFailed(command="plans", reason="bad_output")]).state
     assert decide(state) == {Generate(id="generate:0", first=0, plan=None)}
 

@@ -79,7 +79,7 @@ async def make_run(directory: Path, made: Sequence[Task], changes: dict[str, Any
         settings = Settings(data_dir=tmp_path / "stack", llama_url=url)
         async with private(settings, console) as stack:
             with RunStore(directory, configuration) as store:
-                variant = Variant(name="careful", policy="full", changes=changes)
+                variant = Variant(name="careful", policy="resample", changes=changes)
                 bench = Bench(stack, Right(), console, settings, concurrency=4)
                 await measure(store, made, variant, bench, Silent())
                 save_model_facts(directory, await stack.gateway.model_facts())

@@ -72,7 +72,7 @@ async def test_every_policy_of_ours_ends_with_a_program(policy: Policy) -> None:
 
 
 async def test_a_task_that_only_a_repair_solves() -> None:
-    policy = POLICIES["full"]
+    policy = Policy(name="p", k=5, plans=2, repairs=4)
     server = FakeModelServer(Scripted(right=policy.k + 2))
     state, events = await solve(submitted(policy), server, executor())
     assert isinstance(state.closed, TaskDecided)
