@@ -27,7 +27,7 @@ from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest
 from atlas.llama_fake import FakeModelServer
 from atlas.pipeline import advance, decide
-from atlas.policy import POLICIES, Policy, Tier
+from atlas.policy import Policy, Tier
 from atlas.state import TaskState
 from atlas.story import Step, Story, epilogue, judged
 from atlas.story_words import printable
@@ -51,7 +51,7 @@ def told(events: list[AnyEvent]) -> list[Step]:
 
 
 async def repaired() -> list[AnyEvent]:
-    """A task under policy `full` that only its second repair solves; what it drew is PROGRAMS."""
+    """A task with plans that only its second repair solves; what it drew is PROGRAMS."""
     drawn = iter(PROGRAMS)
 
     def script(request: CompletionRequest) -> str:
@@ -71,7 +71,7 @@ async def repaired() -> list[AnyEvent]:
     examples = (Example(input="2", output="4"), Example(input="7", output="9"))
     submitted = TaskSubmitted(
         problem=Problem(statement="Double the number.", examples=examples),
-        policy=POLICIES["full"],
+        policy=Policy(name="planning", k=5, plans=2, repairs=4, token_budget=8192),
         pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="fake"),
         deadline_s=600,
     )
@@ -89,7 +89,7 @@ async def test_a_whole_task_is_told_from_submission_to_decision() -> None:
     assert [step.seconds for step in steps] == sorted(step.seconds for step in steps)
     texts = [at_once(step.text) for step in steps if not step.machinery]
     assert texts[0] == (
-        "submitted: policy full (at most 5 candidates, 2 plans, 4 repairs, 8,192 tokens, seed 0), "
+        "submitted: policy planning (at most 5 candidates, 2 plans, 4 repairs, 8,192 tokens, seed 0), "
         "model fake, deadline 600 s, 2 public examples"
     )
     assert texts[1:] == [

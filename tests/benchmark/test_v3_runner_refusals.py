@@ -32,7 +32,7 @@ def test_another_policy_of_the_same_name_is_refused(options: Options, scripted: 
     scripted.script["four"] = [INFRASTRUCTURE["cancelled"]]
     run(options, scripted)
     scripted.policies = [policy.model_copy(update={"k": 9}) for policy in scripted.policies]
-    with pytest.raises(Conflict, match=r"policy\.k was 5, is 9"):
+    with pytest.raises(Conflict, match=r"policy\.k was 8, is 9"):
         run(options, scripted)
 
 
