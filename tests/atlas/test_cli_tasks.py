@@ -239,7 +239,7 @@ def test_dead_letters_are_listed_shown_retried_and_dropped(redis_url: str) -> No
         assert "planner" in out
         assert json.loads(atlas(stack.url, "dlq", "list", "--json")[1])["letters"][0]["id"] == letter
         code, out, _ = atlas(stack.url, "dlq", "show", letter)
-        assert json.loads(out)["command"]["kind"] == "make_plans"
+        assert json.loads(out)["command"]["kind"] == "generate"
         code, out, _ = atlas(stack.url, "dlq", "retry", letter)
         assert code == 0
         assert out.strip() != task

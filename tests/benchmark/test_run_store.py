@@ -94,7 +94,7 @@ def test_another_policy_or_model_is_refused(tmp_path: Path) -> None:
         first.bind_pins(PINS)
     with store(tmp_path) as again:
         again.bind_policy(A)
-        with pytest.raises(Conflict, match=r"policy\.k was 1, is 5"):
+        with pytest.raises(Conflict, match=r"policy\.k was 1, is 8"):
             again.bind_policy(FULL)
         with pytest.raises(Conflict, match="model was 'm', is 'other'"):
             again.bind_pins(PINS.model_copy(update={"model": "other"}))

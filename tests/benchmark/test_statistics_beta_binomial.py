@@ -10,15 +10,22 @@ from scipy.special import betaln
 
 from benchmark.statistics.beta_binomial import Drawn, fit_beta, log_likelihood
 
-drawn = st.builds(Drawn, passed=st.booleans(), elsewhere=st.sampled_from([0.0, 0.5, 3.0]))
+drawn = st.builds(
+    Drawn,
+    passed=st.booleans(),
+    elsewhere=st.sampled_from([0.0, 0.5, 3.0]),
+    harder=st.just(1.0),
+)
 histories = st.lists(st.lists(drawn, max_size=6), min_size=1, max_size=20).filter(any)
 
 
-def tasks(right: float, wrong: float, n: int, k: int, elsewhere: float = 0.0) -> list[list[Drawn]]:
-    """Tries of tasks whose chances are Beta(right, wrong + elsewhere)."""
+def tasks(
+    right: float, wrong: float, n: int, k: int, elsewhere: float = 0.0, harder: float = 1.0
+) -> list[list[Drawn]]:
+    """Tries of tasks whose chances are Beta(right, harder * wrong + elsewhere)."""
     noise = np.random.default_rng(3)
-    chances = noise.beta(right, wrong + elsewhere, n)
-    return [[Drawn(bool(noise.random() < chance), elsewhere) for _ in range(k)] for chance in chances]
+    chances = noise.beta(right, harder * wrong + elsewhere, n)
+    return [[Drawn(bool(noise.random() < chance), elsewhere, harder) for _ in range(k)] for chance in chances]
 
 
 @pytest.mark.parametrize(("right", "wrong"), [(0.5, 2.0), (3.0, 3.0), (8.0, 1.5)])
@@ -29,6 +36,11 @@ def test_it_finds_what_chances_were_drawn_from(right: float, wrong: float) -> No
 def test_failures_elsewhere_are_taken_off_again() -> None:
     right, wrong = fit_beta(tasks(1.0, 2.0, 3000, 8, elsewhere=4.0))
     assert (right, wrong + 4.0) == pytest.approx((1.0, 6.0), rel=0.15)
+
+
+def test_what_makes_some_tasks_harder_is_taken_off_again() -> None:
+    made = tasks(1.0, 2.0, 1500, 8) + tasks(1.0, 2.0, 1500, 8, harder=5.0)
+    assert fit_beta(made) == pytest.approx((1.0, 2.0), rel=0.15)
 
 
 @given(histories)
