@@ -9,6 +9,7 @@ from atlas import difficulty, stopping
 from atlas.budget import affordable
 from atlas.commands import Generate
 from atlas.contracts import PERTURBATIONS
+from atlas.policy import Policy
 from atlas.state import TaskState
 
 SAMPLES_A_CALL = 4  # of one prompt: they share its prefill, and what is drawn survives a deadline in between
@@ -91,9 +92,14 @@ def _scheduled(state: TaskState, first: int, planned_from: int) -> Generate:
     if perturbed < policy.perturbations and not state.is_choice:
         turn = (perturbed + policy.seed) % len(PERTURBATIONS)
         return Generate(id=name, first=first, perturbation=PERTURBATIONS[turn])
-    together = SAMPLES_A_CALL if not stops_early(state) else _needed_to_agree(state) - first
+    together = _whole(policy) if not stops_early(state) else _needed_to_agree(state) - first
     room = (policy.k if plan >= 0 else planned_from) - first
     return Generate(id=name, first=first, n=max(1, min(together, SAMPLES_A_CALL, room)))
+
+
+def _whole(policy: Policy) -> int:
+    """How many samples the token budget pays for at full length: more in one call would all be cut short."""
+    return policy.token_budget // policy.max_tokens if policy.token_budget else SAMPLES_A_CALL
 
 
 def _paced(state: TaskState, command: Generate) -> Generate:

@@ -167,6 +167,12 @@ def test_identical_prompts_are_drawn_in_one_call_where_nothing_stops_early() -> 
     }
 
 
+@pytest.mark.parametrize(("budget", "together"), [(0, 4), (325, 1), (1024, 2), (8192, 4)])
+def test_a_call_draws_no_more_samples_than_its_budget_has_whole_programs(budget: int, together: int) -> None:
+    policy = Policy(name="p", k=9, stop_after_passing=0, token_budget=budget, max_tokens=512)
+    assert decide(begin(submission(policy))) == {Generate(id="generate:0", first=0, n=together)}
+
+
 def test_repair_comes_when_everything_drawn_has_failed_and_mends_the_nearest() -> None:
     state = begin(submission(Policy(name="p", k=2, repairs=2)))
     state = executed(generated(state, 0), 0, WRONG, WRONG)
