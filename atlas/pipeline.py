@@ -185,13 +185,17 @@ def _generations(state: TaskState) -> list[AnyCommand]:
     # What the next sample's thinking depends on is known first, in whatever order the services answer.
     if difficulty.adapts(state):
         waits = waits or _scores(state) or (not _ranked(state) and _unexecuted(state))
-    if waits or _spends_on(state) == "repair" or _not_worth_it(state):
+    if waits:
         return []  # a sample that may prove needless waits for the verdict on the last one
-    return [command]
+    drawn = state.task.policy.spending is None or _spends_on(state) in ("sample", "plan")
+    return [command] if drawn else []
 
 
 def _spends_on(state: TaskState) -> ArmName | None:
-    """Return what the policy's spending rule would do next, of what can be done; None without a rule."""
+    """Return what the policy's spending rule would do next, of what can be done.
+
+    None without a rule, and where nothing is possible or worth its price.
+    """
     spending, following = state.task.policy.spending, next_generation(state)
     if spending is None:
         return None
@@ -204,8 +208,8 @@ def _spends_on(state: TaskState) -> ArmName | None:
 
 def _not_worth_it(state: TaskState) -> bool:
     """Whether something could be done, and nothing of it is worth the price of the policy's spending rule."""
-    priced = state.task.policy.spending is not None and bool(_possible(state))
-    return priced and _spends_on(state) is None
+    refused = state.task.policy.spending is not None and _spends_on(state) is None
+    return refused and bool(_possible(state))
 
 
 def _possible(state: TaskState) -> list[ArmName]:

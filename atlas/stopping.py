@@ -73,7 +73,7 @@ def stopped(state: TaskState, entrants: Sequence[Candidate]) -> Stop | None:
 def votes(state: TaskState, entrants: Sequence[Candidate]) -> list[list[Candidate]]:
     """Return the voting candidates by what they answered; empty while nobody can say what it is."""
     voting = [c for c in entrants if c.first_hand]
-    if state.task.problem.kind == "choice":
+    if state.is_choice:
         return _by_letter(voting)
     clustered = state.clustered
     if state.compares and len(distinct(list(entrants))) > 1:
@@ -84,8 +84,7 @@ def votes(state: TaskState, entrants: Sequence[Candidate]) -> list[list[Candidat
         named = {c.id: c for c in voting}
         groups = [[named[i] for i in of.candidates if i in named] for of in clustered.clusters]
         return [group for group in groups if group and _answers(state, group)]
-    told = bool(state.task.problem.examples) and state.task.policy.execute
-    return [voting] if voting and (told or len(distinct(voting)) == 1) else []
+    return [voting] if voting and (state.executes or len(distinct(voting)) == 1) else []
 
 
 def blended(counts: Sequence[float], share: float) -> float:

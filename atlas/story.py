@@ -265,7 +265,7 @@ def _drawn(state: TaskState, candidate: Candidate) -> str:
         what = f"{candidate.id} drawn"
     thought = _thought(candidate.thinking) if candidate.thinking else ""
     mean = f", mean logprob {candidate.logprob.mean:.2f}" if candidate.logprob else ""
-    is_choice = state.task.problem.kind == "choice"
+    is_choice = state.is_choice
     if candidate.code is None:
         empty = f"; its answer {'names no choice' if is_choice else 'holds no program'}"
     else:

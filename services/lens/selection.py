@@ -57,7 +57,7 @@ def compared(state: TaskState, weights: SelectorWeights = SELECTOR) -> Clusterin
 def decision(state: TaskState, command: str, found: Clustering | None) -> TaskDecided | TaskAbstained:
     """Return the answer that follows from what `compared` found."""
     candidates = programs(state)
-    if state.task.problem.kind == "choice":
+    if state.is_choice:
         return _voted(state, command, candidates)
     best = _best(state, candidates, found)
     evidence = _evidence(state, best, found)

@@ -199,7 +199,7 @@ def test_without_examples_a_rule_draws_on_only_where_something_tells_programs_ap
 ) -> None:
     spending = Spending(sample=ARM, repair=ARM, plan=ARM)
     policy = Policy(name="p", **({"k": 3, "plans": 1, "probe": True, "spending": spending} | more))
-    state = advance(TaskState(), [submission(policy, examples=0, weights=weights)]).state
+    state = begin(submission(policy, examples=0, weights=weights))
     while not state.closed:
         command = min(decide(state), key=lambda c: c.id)
         state = advance(state, answer(state, command, plainest)).state
@@ -209,7 +209,7 @@ def test_without_examples_a_rule_draws_on_only_where_something_tells_programs_ap
 
 def test_an_answer_without_a_program_is_not_the_first_program() -> None:
     policy = Policy(name="p", k=3, spending=Spending(sample=ARM, repair=ARM))
-    state = advance(TaskState(), [submission(policy, examples=0)]).state
+    state = begin(submission(policy, examples=0))
     state = advance(state, [CommandFailed(command="generate:0", reason="bad_output")]).state
     assert "select" not in ids(state)
 
