@@ -9,6 +9,7 @@ Cost, in CPU seconds of the server on one core, 0.5B, medians over interleaved p
   generation_cost_ratio  128 tokens from a cached prompt, with the field / without it
   scoring_cost_ratio     what the field adds to drawing 4 candidates / what 4 calls of the unpatched
                          /embedding (prompt and candidate, averaged) cost, which a scorer makes without it
+  many_slots_cost_ratio  32 prompts and 64 tokens each through 16 slots, patched / unpatched (3 pairs)
 
 Both binaries are built on first use (minutes), the models pulled (1.7 GB in all). About 25 minutes.
 """
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -40,6 +42,7 @@ FAILED, COMPLETE = 2, 0
 CANDIDATES = 4
 CANDIDATE_TOKENS = 96
 GENERATED_TOKENS = 128
+MANY_SLOTS, MANY_PROMPTS, MANY_TOKENS, MANY_PAIRS = 16, 32, 64, 3
 STATES = {"return_embedding": True, "return_prompt_embedding": True}
 # One batch must hold a text for the unpatched server to average it; both get the same.
 BATCH = ("--batch-size", "2048", "--ubatch-size", "2048")
@@ -127,6 +130,28 @@ def scoring_cost(
     return added, again
 
 
+def many_slots_cost(ours: NativeLlama, stock: NativeLlama, prompts: Sequence[str]) -> list[float]:
+    """Return the ratio of CPU time, patched to unpatched, of a load on many slots, for each pair."""
+
+    def cpu(server: NativeLlama, pair: int) -> float:
+        def one(number: int) -> None:
+            body = {"n_predict": MANY_TOKENS, "temperature": 0, "ignore_eos": True}
+            server.complete(
+                body | {"prompt": f"{pair}, {number}: {prompts[number % len(prompts)]}"}  # none is cached
+            )
+
+        before = server.cpu_s
+        with ThreadPoolExecutor(MANY_SLOTS) as clients:
+            list(clients.map(one, range(MANY_PROMPTS)))
+        return server.cpu_s - before
+
+    ratios = []
+    for pair in range(MANY_PAIRS):
+        used = {server.url: cpu(server, pair) for server in ((ours, stock) if pair % 2 else (stock, ours))}
+        ratios.append(used[ours.url] / used[stock.url])
+    return ratios
+
+
 def measure(options: argparse.Namespace, say: Say) -> dict[str, object]:
     """Every figure there is.
 
@@ -153,6 +178,13 @@ def measure(options: argparse.Namespace, say: Say) -> dict[str, object]:
             ratios = generation_cost(ours, prompt, options.pairs)
             added, again = scoring_cost(ours, theirs, prompt, options.pairs)
             props = ours.get("/props")
+        say(f"cost: {MANY_SLOTS} slots")
+        shared = ("--pooling", "mean", "--kv-unified")
+        with (
+            serve(patched, files[SMALL], logs / "c", *shared, slots=MANY_SLOTS, one_core=True) as ours,
+            serve(stock, files[SMALL], logs / "d", *shared, slots=MANY_SLOTS, one_core=True) as theirs,
+        ):
+            many = many_slots_cost(ours, theirs, [ours.prompt(prompt) for prompt in prompts])
     everything = [each for kind in found.values() for each in kind]
     drafts = found["draft"]
     return {
@@ -161,11 +193,13 @@ def measure(options: argparse.Namespace, say: Say) -> dict[str, object]:
         "cosine_prompt_last_min": min(each.prompt_last for each in everything),
         "generation_cost_ratio": statistics.median(ratios),
         "scoring_cost_ratio": statistics.median(a / e for a, e in zip(added, again, strict=True)),
+        "many_slots_cost_ratio": statistics.median(many),
         "draft_acceptance": sum(d.accepted for d in drafts) / sum(d.drafted for d in drafts),
         "equality": {kind: _summary(agreements) for kind, agreements in found.items()},
         "generation_cost_ratios": _spread(ratios),
         "scoring_added_cpu_s": _spread(added),
         "scoring_again_cpu_s": _spread(again),
+        "many_slots_cost_ratios": _spread(many),
         "prompt_tokens": length,
         "pairs": options.pairs,
         "build": _build(patched, str(props["build_info"])),
@@ -216,6 +250,7 @@ def _table(figures: dict[str, object]) -> Table:
         "cosine_last_min": "≥ 0.998",
         "generation_cost_ratio": "< 1.03",
         "scoring_cost_ratio": "< 0.05",
+        "many_slots_cost_ratio": "< 1",
         "draft_acceptance": "",
     }
     for name, bar in bars.items():
