@@ -77,7 +77,8 @@ async def measure(
     store.bind_policy(policy)
     save_model_facts(store.directory, facts)
     if lacking := lacks(missing(policy)):
-        said = f"{variant.name} runs without a part of it: {lacking}"
+        # Its tasks tell for sure: they pin the model and its weights, and the result says what they lacked.
+        said = f"{variant.name} may run without a part of it: {lacking}"
         bench.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     solver = Solver(gateway, bench.grader, store, policy)
     async with RunMeter(bench.settings, store.directory / ENERGY, remote=bench.remote):
