@@ -11,7 +11,7 @@ Cost, in CPU seconds of the server on one core, 0.5B, medians over interleaved p
                          /embedding (prompt and candidate, averaged) cost, which a scorer makes without it
   many_slots_cost_ratio  32 prompts and 64 tokens each through 16 slots, patched / unpatched (3 pairs)
 
-Both binaries are built on first use (minutes), the models pulled (1.7 GB in all). About 25 minutes.
+Both binaries are built on first use (minutes), the models pulled (1.7 GB in all). About 35 minutes.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from benchmark.span_equality import worst
 pytestmark = pytest.mark.integration
 
 SLOTS = 6
-# A batch of others changes how its rows are rounded: the unpatched server's own least cosine is 0.9927 here.
-ALIKE = {"f16": 0.99, "q8_0": 0.98}
+# A batch of others changes how a text's rows are rounded: the unpatched server's own least cosine is 0.9927, in the
+# shortest text. A cell too few makes it 0.84 at best.
+ALIKE = 0.985
 # From shorter than the fewest rows of a tile to longer than two tiles and a batch.
 TEXTS = [
     f"Number {n} of the list of words that are counted: " + " ".join(f"word{n}-{i}" for i in range(length))
@@ -64,4 +65,4 @@ def test_states_are_those_of_a_text_that_is_read_alone(
         ThreadPoolExecutor(SLOTS // 2) as clients,
     ):
         for text, rows in zip(TEXTS * 3, clients.map(server.embed, TEXTS * 3), strict=True):
-            assert worst(rows, alone[text]) > ALIKE[kv_type], text[:20]
+            assert worst(rows, alone[text]) > ALIKE, text[:20]
