@@ -17,8 +17,8 @@ from benchmark.span_equality import worst
 pytestmark = pytest.mark.integration
 
 SLOTS = 6
-# A batch of others changes how a text's rows are rounded: the unpatched server's own least cosine is 0.9927, in the
-# shortest text. A cell too few makes it 0.84 at best.
+# A batch of others changes how a text's rows are rounded: the unpatched server's own least cosine is 0.9927,
+# in the shortest text. A cell too few makes it 0.84 at best.
 ALIKE = 0.985
 # From shorter than the fewest rows of a tile to longer than two tiles and a batch.
 TEXTS = [
