@@ -20,7 +20,7 @@ SLOTS = 6
 # A batch of others changes how a text's rows are rounded: the unpatched server's own least cosine is 0.9927,
 # in the shortest text. A cell too few makes it 0.84 at best.
 ALIKE = 0.985
-# From shorter than the fewest rows of a tile to longer than two tiles and a batch.
+# From as few rows as go through a tile to more than four tiles.
 TEXTS = [
     f"Number {n} of the list of words that are counted: " + " ".join(f"word{n}-{i}" for i in range(length))
     for n, length in enumerate((1, 3, 8, 20, 33, 60))
