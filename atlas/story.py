@@ -43,7 +43,6 @@ from atlas.events import (
     TaskSubmitted,
 )
 from atlas.pipeline import decide
-from atlas.policy import Policy
 from atlas.state import TaskState, fold
 from atlas.story_comparing import (
     clustered,
@@ -55,7 +54,7 @@ from atlas.story_comparing import (
     statement_read,
 )
 from atlas.story_self_tests import self_testing, self_testing_now
-from atlas.story_words import Told, Tone, count, printable, stopping_words, words
+from atlas.story_words import Told, Tone, count, printable, spends, stopping_words, words
 
 
 @dataclass(frozen=True)
@@ -209,33 +208,9 @@ def _submitted(event: TaskSubmitted) -> str:
     lacks = ", ".join(part.value for part in event.missing)
     without = f"; runs without {lacks}" if lacks else ""
     return (
-        f"submitted: policy {printable(policy.name)} ({_spending(policy)}), model "
+        f"submitted: policy {printable(policy.name)} ({spends(policy)}, seed {policy.seed}), model "
         f"{printable(event.pins.model)}, deadline {event.deadline_s:g} s, {problem}{without}"
     )
-
-
-def _spending(policy: Policy) -> str:
-    parts = [f"at most {count(policy.k, 'candidate')}"]
-    if policy.probe:
-        parts.append("the baseline's first")
-    if policy.plans:
-        parts.append(count(policy.plans, "plan"))
-    if policy.perturbations:
-        parts.append(count(policy.perturbations, "perturbation"))
-    if policy.repairs:
-        parts.append(count(policy.repairs, "repair"))
-    if policy.refinements:
-        parts.append(count(policy.refinements, "refinement"))
-    if policy.inputs:
-        parts.append(f"compared on {count(policy.inputs, 'input')}")
-    if policy.abstain_below:
-        parts.append(f"silent below confidence {policy.abstain_below:.2f}")
-    if policy.thinking_tokens:
-        tiers = ", then by difficulty" if policy.thinking_tiers else ""
-        parts.append(f"thinking of {policy.thinking_tokens:,} tokens{tiers}")
-    if policy.token_budget:
-        parts.append(f"{policy.token_budget:,} tokens")
-    return ", ".join([*parts, f"seed {policy.seed}"])
 
 
 def _called(event: ModelCallFinished) -> str:

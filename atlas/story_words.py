@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from atlas.contracts import Stop
+from atlas.policy import Policy
 
 Tone = Literal["plain", "good", "bad", "faint"]
 Told = tuple[str, Tone, Iterable[str]]  # text, tone, details
@@ -47,3 +48,28 @@ def stopping_words(stop: Stop) -> str:
         return f"stopped after {count(stop.of, 'program')}: nothing further is worth its tokens"
     sure = "" if stop.confidence is None else f", confidence {stop.confidence:.2f}"
     return f"stopped drawing, {STOPS[stop.rule]}: {stop.votes} of {count(stop.of, 'program')}{sure}"
+
+
+def spends(policy: Policy) -> str:
+    """Return what a policy may do on a task, as stories, reports and lists of conditions say it."""
+    parts = [f"at most {count(policy.k, 'candidate')}"]
+    if policy.probe:
+        parts.append("the baseline's first")
+    if policy.plans:
+        parts.append(count(policy.plans, "plan"))
+    if policy.perturbations:
+        parts.append(count(policy.perturbations, "perturbation"))
+    if policy.repairs:
+        parts.append(count(policy.repairs, "repair"))
+    if policy.refinements:
+        parts.append(count(policy.refinements, "refinement"))
+    if policy.inputs:
+        parts.append(f"compared on {count(policy.inputs, 'input')}")
+    if policy.abstain_below:
+        parts.append(f"silent below confidence {policy.abstain_below:.2f}")
+    if policy.thinking_tokens:
+        tiers = ", then by difficulty" if policy.thinking_tiers else ""
+        parts.append(f"thinking of {policy.thinking_tokens:,} tokens{tiers}")
+    if policy.token_budget:
+        parts.append(f"{policy.token_budget:,} tokens")
+    return ", ".join(parts)

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from atlas.contracts import Contract
 from atlas.errors import BadInput
 from atlas.policy import POLICIES, SUMMARIES, Part, Policy, missing
+from atlas.story_words import spends
 
 
 class Condition(Contract):
@@ -72,7 +73,7 @@ def lines(conditions: Conditions) -> Iterator[str]:
     for each in conditions.conditions:
         yield f"{each.name:<{width}}  {each.summary}"
         lacking = lacks(each.missing)
-        yield f"{'':<{width}}  {_spends(each.policy)}{f'; {lacking}' if lacking else ''}"
+        yield f"{'':<{width}}  {spends(each.policy)}{f'; {lacking}' if lacking else ''}"
 
 
 def chosen(name: str, policies: Iterable[Policy]) -> Policy:
@@ -97,13 +98,3 @@ def lacks(parts: Sequence[Part]) -> str:
     said = [f"not built yet: {unbuilt}" if unbuilt else ""]
     said += [f"{why}: {part.value}" for part, why in by_model.items() if part in parts]
     return "; ".join(text for text in said if text)
-
-
-def _spends(policy: Policy) -> str:
-    parts = [f"{policy.plans} plans" if policy.plans else "", f"{policy.k} sample{'s' * (policy.k > 1)}"]
-    parts += [f"{policy.perturbations} perturbations" if policy.perturbations else ""]
-    parts += [f"{policy.repairs} repairs" if policy.repairs else ""]
-    parts += [f"{policy.refinements} refinements" if policy.refinements else ""]
-    parts += [f"thinking of {policy.thinking_tokens:,} tokens" if policy.thinking_tokens else ""]
-    parts += [f"{policy.token_budget:,} tokens" if policy.token_budget else ""]
-    return "at most " + ", ".join(part for part in parts if part)

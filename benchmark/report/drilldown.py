@@ -15,7 +15,7 @@ from atlas.errors import InfrastructureError
 from atlas.events import TaskAbstained, TaskDecided
 from atlas.state import InvalidHistory, TaskState
 from atlas.story import Step, Story
-from atlas.story_words import escaped, printable
+from atlas.story_words import count, escaped, printable
 from benchmark.report.comparison import comparison
 from benchmark.report.content import (
     AttemptNote,
@@ -25,7 +25,7 @@ from benchmark.report.content import (
     Status,
     TaskSection,
 )
-from benchmark.report.words import count, seconds
+from benchmark.report.words import seconds
 from benchmark.results import RunResults, TaskResult, load_journal, load_record, program_sha256
 from benchmark.run_store import GradeSummary, TaskRecord
 

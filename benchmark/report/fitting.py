@@ -6,8 +6,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from atlas.story_words import count
 from benchmark.report.content import AttemptNote, CandidateNote, ComparisonNote, PlanNote, TaskSection
-from benchmark.report.words import count
 
 TEXT_BUDGET = 5_500_000  # bytes of text on the page, as HTML; markup and plots come on top
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atlas.policy import POLICIES
+from atlas.story_words import count
 from benchmark.cost import Price
 from benchmark.datasets import oddities
 from benchmark.report import drilldown
@@ -27,7 +28,7 @@ from benchmark.report.figures import figures
 from benchmark.report.fitting import fit
 from benchmark.report.groups import Group, condition_row, grouped, pair_rows, rate
 from benchmark.report.measured import Measured
-from benchmark.report.words import count, listed, p_value, percent, points, points_between, share
+from benchmark.report.words import listed, p_value, percent, points, points_between, share
 from benchmark.results import RunResults
 
 MOST_COMMANDS = 12

@@ -9,8 +9,9 @@ from itertools import combinations
 from typing import Any
 
 from atlas.policy import POLICIES, Policy
+from atlas.story_words import spends
 from benchmark.report.content import ConditionRow, PairRow, Rate
-from benchmark.report.words import count, percent
+from benchmark.report.words import percent
 from benchmark.results import RunResults, TaskResult
 from benchmark.statistics import (
     PairedDifference,
@@ -88,7 +89,7 @@ def condition_row(group: Group) -> ConditionRow:
         model=first.model,
         seeds=tuple(run.seed for run in group.runs),
         runs=tuple(run.run_id for run in group.runs),
-        spends=spends(first.policy),
+        spends=_spends(first.policy),
         missing=tuple(part.value for part in first.missing),
         asked=sum(run.configuration.tasks for run in group.runs),
         tasks=len({each.task for each in results}),
@@ -149,17 +150,10 @@ def _pair(a: Group, b: Group) -> PairRow:
     )
 
 
-def spends(policy: Policy) -> str:
-    """Say what a policy may spend on a task."""
-    parts = [count(policy.plans, "plan")] if policy.plans else []
-    parts += [count(policy.perturbations, "perturbation")] if policy.perturbations else []
-    parts.append(f"{count(policy.k, 'sample')} of up to {policy.max_tokens:,} tokens")
-    parts += [count(policy.repairs, "repair")] if policy.repairs else []
-    parts += [count(policy.refinements, "refinement")] if policy.refinements else []
-    parts += [f"thinking of {policy.thinking_tokens:,} tokens"] if policy.thinking_tokens else []
-    parts += [f"{policy.token_budget:,} generated tokens in all"] if policy.token_budget else []
+def _spends(policy: Policy) -> str:
     ran = "" if policy.execute else "; nothing is executed"
-    return f"at most {', '.join(parts)}; temperature {policy.temperature:g}{ran}"
+    each = f"of up to {policy.max_tokens:,} tokens at temperature {policy.temperature:g}"
+    return f"{spends(policy)}; programs {each}{ran}"
 
 
 def _power(seen: PairedDifference, detectable: float | None) -> str:

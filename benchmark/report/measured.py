@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atlas.story_words import count
 from benchmark.datasets import oddities
 from benchmark.drawn import Drawn, drawn
 from benchmark.grades import Program, ProgramGrade, load_grades
@@ -13,7 +14,7 @@ from benchmark.protocol import Metric, protocol
 from benchmark.report.content import ListedTask, Listing, SecondaryRow, TaskSection
 from benchmark.report.drilldown import GradeOf, Told, grade_in_words
 from benchmark.report.groups import Group
-from benchmark.report.words import count, listed
+from benchmark.report.words import listed
 from benchmark.results import RunResults
 
 HOW = "python -m benchmark.regrade RUN"

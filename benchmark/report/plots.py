@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from atlas.contracts import Contract, Origin
-from atlas.story_words import words
+from atlas.story_words import count, words
 from benchmark.report.content import ConditionRow, PairRow, Rate
 from benchmark.report.drawing import DASHES, MARKERS, Plot, Theme, draw, label
-from benchmark.report.words import count, percent, points, points_between, share
+from benchmark.report.words import percent, points, points_between, share
 
 ROW_IN = 0.36
 

@@ -58,11 +58,6 @@ def money(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.2g}" if value < 1 else f"{value:,.2f}"
 
 
-def count(n: int, what: str) -> str:
-    """Say how many: `1 task`, `3 tasks`."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
 def listed(names: list[str] | tuple[str, ...]) -> str:
     """Say names in a row: `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
