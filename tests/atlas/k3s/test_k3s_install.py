@@ -2,112 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
 
 from atlas import installed
 from atlas.errors import AtlasError, BadInput, ConfigError, InfrastructureError, StartupError
-from atlas.k3s import images, objects, release
+from atlas.k3s import objects, release
 from atlas.k3s.cluster import Cluster, connect
-from atlas.k3s.facts import UNIT_FILE, gather
+from atlas.k3s.facts import UNIT_FILE
 from atlas.k3s.install import carry_out, plan
 from atlas.k3s.machine import Ran
 from atlas.k3s.plan import all_of, of_machine
-from atlas.k3s.preflight import can_isolate
 from atlas.k3s.state import STATE_FILE, read_state, record
-from atlas.k3s.steps import Box, Step
-from atlas.k3s.values import LENS_DIR, merged, of_box, read
-from tests.charts.rendered_chart import CHART
-from tests.support.kube_api import KubeApi, deployment, node, pod
-from tests.support.recorded_machine import ROCKY, RecordedMachine, good_box
-
-MODELS = Path("/var/lib/atlas/models")
-MODEL = "mine.gguf"
-BUILT = ("localhost/atlas:0.1.0", "localhost/atlas-executor:0.1.0", "localhost/atlas-llama-server:0.1.0-cpu")
-RUN = ["k3s", "profiles", "model", "images", "objects", "ready", "location"]
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedMachine:
-    """A good box on which K3s can be had, with a model."""
-    machine = good_box(tmp_path / "root")
-    machine.put(f"{MODELS}/{MODEL}", "GGUF")
-    binary = tmp_path / "k3s"
-    binary.write_bytes(b"the right one")
-    digest = hashlib.sha256(binary.read_bytes()).hexdigest()
-    monkeypatch.setattr(release, "SHA256", {"x86_64": digest})
-    machine.downloads = {"/k3s": binary}
-    monkeypatch.setattr(objects, "POLL_S", 0.02)
-    return machine
-
-
-@pytest.fixture
-def api() -> KubeApi:
-    """A cluster in which ATLAS is ready at once."""
-    api = KubeApi()
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "atlas-gateway", "namespace": "atlas"},
-        "spec": {"clusterIP": "10.43.0.5", "ports": [{"port": 8400, "nodePort": 30840}]},
-    }
-    key = base64.b64encode(b"atlas_made_in_the_cluster").decode()
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "atlas-api-key", "namespace": "atlas"},
-        "data": {"api-key": key},
-    }
-    api.put(service, secret, deployment("gateway"), deployment("llama-server"))
-    api.objects["/api/v1/nodes/box"] = node()
-    return api
-
-
-@pytest.fixture
-def cluster(api: KubeApi) -> Iterator[Cluster]:
-    with api.reached() as cluster:
-        yield cluster
-
-
-def box_of(machine: RecordedMachine, cluster: Cluster, tmp_path: Path, **more: Any) -> Box:
-    asked = merged(read(CHART / "values-cpu.yaml"), {"settings": {"modelPath": f"/data/models/{MODEL}"}})
-    facts = gather(machine, asked, MODELS)
-    here = of_box(MODELS, seccomp=can_isolate(facts), apparmor=facts.apparmor)
-    values = merged(here, asked)
-    values = merged(values, images.tags(values, "0.1.0", archive=more.get("images")))
-    box = Box(machine, facts, values, MODELS, tmp_path / "local", lambda path: cluster, version="0.1.0")
-    machine.images = BUILT
-    return replace(box, **more)
-
-
-def steps_of(box: Box, tmp_path: Path) -> list[Step]:
-    return all_of(box, tmp_path / "run")
-
-
-def asked_for(api: KubeApi) -> set[str]:
-    """Return the names of ours that pods are started from."""
-    values = helm_values(api)
-    tags = values["image"]["tag"], values["executor"]["image"]["tag"], values["llamaServer"]["image"]["tag"]
-    return {f"{name.partition(':')[0]}:{tag}" for name, tag in zip(BUILT, tags, strict=True)}
-
-
-def install(machine: RecordedMachine, cluster: Cluster, tmp_path: Path, **more: Any) -> list[str]:
-    told: list[str] = []
-    carry_out(machine, steps_of(box_of(machine, cluster, tmp_path, **more), tmp_path), told.append)
-    return told
-
-
-def helm_values(api: KubeApi) -> Any:
-    return yaml.safe_load(api.objects[objects.HELM_CHART]["spec"]["valuesContent"])
-
+from tests.atlas.k3s.install_box import (
+    BUILT,
+    RUN,
+    asked_for,
+    box_of,
+    helm_values,
+    install,
+    steps_of,
+)
+from tests.support.kube_api import KubeApi, deployment
+from tests.support.recorded_machine import RecordedMachine
 
 # ---------------------------------------------------------------- the whole way
 
@@ -264,223 +184,6 @@ def test_k3s_that_was_there_is_left_as_it_is(
     install(machine, cluster, tmp_path)
     assert "k3s" not in read_state(machine)
     assert not [line for line in machine.done if line.startswith("systemctl")]
-
-
-# ---------------------------------------------------------------- images, models, SELinux
-
-
-def test_images_from_a_tarball_must_be_ours(
-    machine: RecordedMachine, cluster: Cluster, tmp_path: Path
-) -> None:
-    tarball = tmp_path / "images.tar"
-    tarball.write_bytes(b"layers")
-    box = box_of(machine, cluster, tmp_path, images=tarball)
-    carry_out(machine, of_machine(box), lambda line: None)
-    assert machine.done[-4] == f"/usr/local/bin/k3s ctr -n k8s.io images import {tarball}"
-    assert not [line for line in machine.done if "build" in line]
-    assert machine.done[-3].endswith(f"-{hashlib.sha256(b'layers').hexdigest()[:12]}")
-    tarball.write_bytes(b"layers of 0.2.0")
-    later = box_of(machine, cluster, tmp_path, images=tarball, version="0.2.0")
-    with pytest.raises(InfrastructureError, match=r"does not hold localhost/atlas-executor:0\.2\.0"):
-        carry_out(machine, of_machine(later), lambda line: None)
-    with pytest.raises(StartupError, match="cannot read"):
-        box_of(machine, cluster, tmp_path, images=tmp_path / "nothing")
-
-
-def test_another_archive_of_the_same_version_replaces_the_pods(
-    machine: RecordedMachine, api: KubeApi, cluster: Cluster, tmp_path: Path
-) -> None:
-    tarball = tmp_path / "images.tar"
-    names = []
-    for content in (b"one", b"one", b"two"):
-        tarball.write_bytes(content)
-        machine.done.clear()
-        install(machine, cluster, tmp_path, images=tarball)
-        names.append((asked_for(api), len(machine.done) > 0))
-    assert names[0][0] == names[1][0] != names[2][0]
-    assert [done for _, done in names] == [True, False, True]
-
-
-def test_an_image_is_known_by_what_it_is_made_of_and_by_nothing_else(tmp_path: Path) -> None:
-    root = tmp_path / "checkout"
-    file = "deploy/images/atlas.Containerfile"
-    for name, text in {
-        file: "FROM x AS build\nCOPY pyproject.toml \\\n  LICENSE /src/\nCOPY services /src/services\n"
-        "FROM x\nCOPY --from=build /opt /opt\n",
-        f"{file}.dockerignore": "# what\n*\n!services\nservices/llama-server\n**/__pycache__\n",
-        **dict.fromkeys(("pyproject.toml", "LICENSE", "README.md", "services/lens/app.py"), "x"),
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-
-    def digest() -> bytes:
-        return b"".join(images.sources(file, root))
-
-    before = digest()
-    for name in ("README.md", "services/llama-server/build.sh", "services/lens/__pycache__/app.pyc"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("another")
-        assert digest() == before, name
-    for name in ("LICENSE", "services/lens/app.py", "services/lens/new.py", file):
-        (root / name).write_text("FROM y\nCOPY LICENSE /src/\n" if name == file else name)
-        assert digest() != before, name
-        before = digest()
-    (root / "LICENSE").unlink()
-    with pytest.raises(StartupError, match="LICENSE, of which an image is made"):
-        digest()
-
-
-def test_every_file_of_our_images_is_there_and_each_has_its_own_tag() -> None:
-    named = images.tags({}, "0.1.0", archive=None)
-    tags = [named["image"]["tag"], named["executor"]["image"]["tag"], named["llamaServer"]["image"]["tag"]]
-    assert [tag.rpartition("-")[0] for tag in tags] == ["0.1.0", "0.1.0", "0.1.0-cuda"]
-    assert len({tag.rpartition("-")[2] for tag in tags}) == 3
-
-
-def test_images_of_a_registry_are_neither_built_nor_renamed(
-    machine: RecordedMachine, cluster: Cluster, tmp_path: Path
-) -> None:
-    theirs = {"repository": "registry.example.org/atlas"}
-    values = {"image": theirs, "executor": {"image": {"digest": "sha256:00"}}}
-    assert images.tags(values, "0.1.0", archive=None).keys() == {"llamaServer"}
-    box = box_of(machine, cluster, tmp_path)
-    box.values = merged(box.values, values, {"llamaServer": {"image": theirs}})
-    assert [step.name for step in of_machine(box)] == ["k3s", "profiles", "model"]
-    tagged = images.tags({"image": {"tag": "mine"}}, "0.1.0", archive=None)
-    assert tagged.keys() == {"executor", "llamaServer"}
-
-
-@pytest.mark.parametrize("semanage", [True, False])
-def test_under_selinux_containers_may_read_models_and_lens_weights(
-    machine: RecordedMachine, cluster: Cluster, tmp_path: Path, semanage: bool
-) -> None:
-    machine.put("/etc/os-release", ROCKY)
-    machine.put("/sys/fs/selinux/enforce", "1")
-    machine.programs |= {"semanage"} if semanage else set()
-    box = box_of(machine, cluster, tmp_path)
-    carry_out(machine, of_machine(box), lambda line: None)
-    labels = [line for line in machine.done if "container_file_t" in line or "restorecon" in line]
-    if semanage:
-        each = ("semanage fcontext -a -t container_file_t {}(/.*)?", "restorecon -R {}")
-    else:
-        each = ("chcon -R -t container_file_t {}",)
-    assert labels == [line.format(path) for path in (MODELS, LENS_DIR) for line in each]
-    assert "selinux: true" in machine.text(release.CONFIG_FILE)
-    assert "profiles" not in read_state(machine), "the sandbox runs at level pod"
-    executor = box.values["executor"]
-    assert (executor["seccompProfile"], executor["appArmorProfile"]) == ("", "")
-
-
-# ---------------------------------------------------------------- readiness
-
-
-def test_it_waits_and_says_for_what(
-    machine: RecordedMachine, api: KubeApi, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.put(deployment("llama-server", ready=False))
-    api.put(pod("llama-server", waiting={"reason": "ErrImageNeverPull", "message": "no such image"}))
-    monkeypatch.setattr(objects, "READY_S", 0.1)
-    told: list[str] = []
-    box = box_of(machine, cluster, tmp_path, tell=told.append)
-    objects.apply(box).do()
-    with pytest.raises(InfrastructureError, match=r"not ready after .*describe pods"):
-        objects.ready(box).do()
-    assert told == ["  waiting for atlas-llama-server (ErrImageNeverPull: no such image)"]
-
-
-def helm_pod(
-    restarts: int, code: int, *, state: dict[str, Any] | None = None, **metadata: str
-) -> dict[str, Any]:
-    """Return the pod in which K3s runs Helm; its container ended with `code` before it was started again."""
-    said = "Error: UPGRADE FAILED: no such field\n"
-    found = pod("helm", namespace="kube-system")
-    found["metadata"] |= {"name": "helm-install-atlas-x7", **metadata}
-    found["metadata"]["labels"] = {"helmcharts.helm.cattle.io/chart": "atlas"}
-    found["status"]["containerStatuses"] = [
-        {
-            "name": "helm",
-            "restartCount": restarts,
-            "state": state or {"running": {}},
-            "lastState": {"terminated": {"exitCode": code, "message": said}},
-        }
-    ]
-    return found
-
-
-def test_a_release_that_fails_again_and_again_is_not_waited_for(
-    machine: RecordedMachine, api: KubeApi, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(objects, "HELM_GRACE_S", 0.0)
-    api.put(deployment("gateway", ready=False), helm_pod(2, 1))
-    says = r"Helm fails in the cluster: Error: UPGRADE FAILED: no such field; see: .*job/helm-install"
-    with pytest.raises(InfrastructureError, match=says):
-        objects.ready(box_of(machine, cluster, tmp_path)).do()
-
-
-@pytest.mark.parametrize(
-    "fine",
-    [
-        helm_pod(1, 1),  # it may have come before its API
-        helm_pod(3, 1, state={"terminated": {"exitCode": 0}}),
-        helm_pod(9, 1, deletionTimestamp="2026-11-28T12:00:00Z"),
-        helm_pod(9, 1, name="helm-delete-atlas-x7"),
-    ],
-)
-def test_helm_that_gets_on_or_is_of_an_earlier_try_is_no_failure(
-    api: KubeApi, cluster: Cluster, fine: dict[str, Any]
-) -> None:
-    api.put(fine)
-    assert objects.helm_trouble(cluster) == ""
-
-
-def test_why_helm_does_not_begin_is_said(api: KubeApi, cluster: Cluster) -> None:
-    late = helm_pod(0, 0, state={"waiting": {"reason": "ImagePullBackOff", "message": "no route"}})
-    api.objects = {}
-    api.put(late)
-    (waiting,) = objects.unready(cluster, "atlas")
-    assert "not there yet (helm-install-atlas-x7: ImagePullBackOff: no route)" in waiting
-
-
-def test_pods_of_the_release_before_are_not_taken_for_those_that_were_asked_for(
-    machine: RecordedMachine, api: KubeApi, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(machine, cluster, tmp_path)
-    monkeypatch.setattr(objects, "READY_S", 0.1)
-    api.helm_works = False  # it takes a while
-    box = box_of(machine, cluster, tmp_path)
-    box.values["settings"]["slots"] = 2
-    assert objects.unready(cluster, "atlas") == []
-    with pytest.raises(InfrastructureError, match="still of an earlier installation"):
-        carry_out(machine, steps_of(box, tmp_path), lambda line: None)
-    api.install(api.objects[objects.HELM_CHART])
-    carry_out(machine, steps_of(box, tmp_path), lambda line: None)
-
-
-def test_tries_that_helm_gave_up_are_forgotten_and_good_ones_are_not(
-    machine: RecordedMachine, api: KubeApi, cluster: Cluster, tmp_path: Path
-) -> None:
-    tries = {1: "superseded", 2: "deployed", 3: "failed", 4: "pending-upgrade"}
-    for number, status in tries.items():
-        labels = {"owner": "helm", "name": "atlas", "status": status}
-        metadata = {"name": f"sh.helm.release.v1.atlas.v{number}", "namespace": "atlas", "labels": labels}
-        api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
-    other = {"name": "sh.helm.release.v1.x.v1", "namespace": "atlas"}
-    other_labels = {"owner": "helm", "name": "x", "status": "failed"}
-    api.put({"apiVersion": "v1", "kind": "Secret", "metadata": other | {"labels": other_labels}})
-    objects.apply(box_of(machine, cluster, tmp_path)).do()
-    base = "/api/v1/namespaces/atlas/secrets"
-    assert [line for line in api.written if line.startswith("DELETE")] == [
-        f"DELETE {base}/sh.helm.release.v1.atlas.v3",
-        f"DELETE {base}/sh.helm.release.v1.atlas.v4",
-    ]
-    assert api.written[-1] == f"PATCH {objects.HELM_CHART}"
-
-
-def test_an_older_generation_that_is_ready_is_not_the_one_wanted(api: KubeApi, cluster: Cluster) -> None:
-    stale = deployment("gateway")
-    stale["metadata"]["generation"] = 2
-    api.put(stale)
-    assert objects.unready(cluster, "atlas") == ["atlas-gateway"]
 
 
 # ---------------------------------------------------------------- a cluster of one's own
