@@ -1,9 +1,8 @@
 """A memory and a task limit around each slot, where cgroups are writable: version 1 or 2.
 
 The backstop behind the rlimits: it also counts what the kernel holds for a run. An executor without the right
-to make groups (most of those that are not root) does without. Where groups lie is read from /proc/self/cgroup
-and /proc/self/mountinfo (cgroups(7), proc(5)); ours are one directory below the executor's own group, in each
-hierarchy that is used.
+to make groups (most of those that are not root) does without. Ours are one directory below the executor's own
+group (`services.sandbox.own_cgroup`), in each hierarchy that is used.
 
 Not covered: CPU shares and I/O (a run's CPU time is limited by rlimits and watched by the executor).
 """
@@ -20,9 +19,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from atlas.errors import StartupError
+from services.sandbox.own_cgroup import Place, own_groups
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +42,6 @@ class _Files:
     swap: str
     tasks: str
     events: str
-
-
-class _Place(NamedTuple):
-    """A hierarchy's mount point, and our own group in it."""
-
-    mount: Path
-    group: Path
 
 
 _V1 = _Files("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "pids.max", "memory.oom_control")
@@ -182,7 +174,7 @@ def find(proc: Path = Path("/proc/self"), name: str = "") -> Root | None:
     """
     name = name or f"{PREFIX}{os.getpid()}-{_started(os.getpid())}.{next(_counter)}"
     try:
-        own = _own(proc)
+        own = own_groups(proc)
         if all(controller in own for controller in _NEEDED):
             memory, tasks = (own[controller] for controller in _NEEDED)
             sweep(memory.mount, tasks.mount)
@@ -220,7 +212,7 @@ def sweep(*hierarchies: Path) -> None:
             _remove(group)
 
 
-def _unified(place: _Place, name: str) -> Root | None:
+def _unified(place: Place, name: str) -> Root | None:
     """Version 2."""
     own = place.group
     if _NAME.fullmatch(own.name) and own.name.endswith(_LEAF):
@@ -352,45 +344,6 @@ def _started(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(stat.rpartition(")")[2].split()[19])
-
-
-def _own(proc: Path) -> dict[str, _Place]:
-    """Where our group is, by controller, if it can be seen; version 2's under ""."""
-    paths: dict[str, str] = {}
-    for line in (proc / "cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        paths.update((controller, path) for controller in controllers.split(","))
-    found: dict[str, _Place] = {}
-    for controller, root, where in _mounts(proc):
-        # A container may see only its own part of a hierarchy, whose root is then not "/".
-        if controller in paths and (inside := _relative(paths[controller], root)) is not None:
-            found[controller] = _Place(Path(where), Path(where, inside))
-    return found
-
-
-def _mounts(proc: Path) -> list[tuple[str, str, str]]:
-    """Controller, root within the hierarchy and mount point of each mounted one (proc(5), mountinfo)."""
-    found: list[tuple[str, str, str]] = []
-    for line in (proc / "mountinfo").read_text(encoding="utf-8").splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        root, where = (_unescaped(text) for text in before.split(" ")[3:5])
-        if kind == "cgroup2":
-            found.append(("", root, where))
-        elif kind == "cgroup":
-            found.extend((option, root, where) for option in options.split(","))
-    return found
-
-
-def _relative(path: str, root: str) -> str | None:
-    """The rest of `path` below `root`; None if it is not below."""
-    if root == "/":
-        return path.lstrip("/")
-    return path[len(root) + 1 :] if f"{path}/".startswith(f"{root}/") else None
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _write(path: Path, value: int) -> None:
