@@ -114,7 +114,7 @@ class Choice(Contract):
 class ModelCallFinished(Event):
     """One model call, whole: replayable by content, never made again once recorded.
 
-    `server` (host and port) and its `slot` hold the prefix of the task's next calls.
+    `server` (host and port) holds the prefix of the task's next calls. `slot` of it drew the first choice.
     """
 
     type: Literal["ModelCallFinished"] = "ModelCallFinished"

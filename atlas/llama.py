@@ -45,8 +45,9 @@ class CompletionRequest(Contract):
 
     The server reads the prompt once for all of them. A completion ends before the first of the `stop`
     strings; `Choice.stopped_by` says which. `timeout_s`: then the call is given up, and its slot freed.
-    `task`: calls of one task go to one server, where there are several. `slot` holds their prefix, on the
-    server of that name (`server`; None: the only one there is), and means nothing to another.
+    `task`: calls of one task go to one server, where there are several: to `server`, which holds their
+    prefix. No slot is asked for: llama-server finds the prefix itself, in a slot or among the prompts that it
+    has put aside, and asked for a slot that is busy it would overwrite what that one is generating.
     `embedding`: each choice brings its span embedding, where the server can (`ServerFacts.span_n_embd`).
     `reserve`: tokens of the context that are to be left, each choice, for whatever continues it.
     """
@@ -58,16 +59,16 @@ class CompletionRequest(Contract):
     json_schema: dict[str, Any] | None = None
     task: str | None = None
     server: str | None = None
-    slot: int | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     embedding: bool = False
     reserve: int = Field(default=0, ge=0)
 
 
 class CompletionResult(Contract):
-    """The completions, the server and slot that hold their prefix now, and the server's seconds for the call.
+    """The completions, where they were drawn, and the server's seconds for the call.
 
-    `server` is its host and port as LLAMA_URL has them, None where no real one was asked.
+    `server` is its host and port as LLAMA_URL has them, None where no real one was asked; `slot` drew the
+    first of them.
     """
 
     choices: tuple[Choice, ...]
@@ -279,8 +280,6 @@ class LlamaClient:
         facts = await self.facts()
         n_embd = facts.span_n_embd if request.embedding else None
         body = _body(request, await self._room(request, facts.context_tokens), n_embd is not None)
-        if request.slot is not None and request.server in (None, self.name):
-            body["id_slot"] = request.slot
         drawing = Drawing(request.n, n_embd)
         try:
             async with aconnect_sse(self._http, "POST", COMPLETION, json=body, headers=ONCE) as source:

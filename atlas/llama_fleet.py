@@ -135,12 +135,7 @@ class LlamaFleet:
     async def complete(
         self, request: CompletionRequest, on_tokens: OnTokens | None = None
     ) -> CompletionResult:
-        """Draw the completions where the task's prefix is, else where the task belongs by its hash.
-
-        A slot without a server, as in journals of a time with one server, is nobody's and left out.
-        """
-        if request.server is None:
-            request = request.model_copy(update={"slot": None})
+        """Draw the completions where the task's prefix is, else where the task belongs by its hash."""
 
         async def on(member: _Member) -> CompletionResult:
             member.calls += 1

@@ -29,8 +29,8 @@ USUAL_SLOTS = 4
 CUDA_BYTES = 3 * GIB // 4  # context, kernels and workspaces of one process; reports say 0.5 to 0.8
 HEADROOM_BYTES = GIB // 2  # what the driver keeps of a card's nominal size, a screen, fragmentation
 PROCESS_BYTES = 256_000_000  # on the CPU: the server itself
-# Prompts that lost their slot to another, kept in the machine's memory. llama-server's own limit is 8 GiB,
-# which would fill a small machine for little: a task keeps its slot.
+# Prompts of tasks that wait for something else, put aside in the machine's memory when another call begins.
+# llama-server's own limit is 8 GiB, which would fill a small machine with tasks that have ended.
 OLD_PROMPTS_MIB = 256
 
 

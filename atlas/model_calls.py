@@ -36,7 +36,7 @@ async def call(
 ) -> ModelCallFinished:
     """Return the recorded call `name` of this command, making and recording it if there is none yet.
 
-    The task's server and slot are asked for, so that the prefix its earlier calls share is still cached.
+    The task's server is asked for: the prefix that its earlier calls share is cached there.
     The call is cut to what is left of the task's token budget, shared by its completions.
 
     Raises:
@@ -55,7 +55,7 @@ async def call(
     request = _within_budget(request, context.state, context.command.id)
     # The worker cancels the call at the task's deadline; this ends it if nobody is left to do so.
     timeout_s = request.timeout_s or context.state.task.deadline_s
-    where = {"task": context.task, "server": context.state.server, "slot": context.state.slot}
+    where = {"task": context.task, "server": context.state.server}
     try:
         result = await server.complete(request.model_copy(update={**where, "timeout_s": timeout_s}), count)
     except ModelServerError:

@@ -83,7 +83,6 @@ class TaskState:
     failures: Mapping[str, CommandFailed] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     server: str | None = None
-    slot: int | None = None
     deadline_reached: bool = False
     deadline_missed: bool = False
     closed: TaskDecided | TaskAbstained | TaskFailed | TaskCancelled | None = None
@@ -205,12 +204,12 @@ def _failed(event: CommandFailed, state: TaskState) -> TaskState:
 @_apply.register
 def _called(event: ModelCallFinished, state: TaskState) -> TaskState:
     usage = sum((choice.usage for choice in event.choices), state.usage)
-    server, slot = (state.server, state.slot) if event.slot is None else (event.server, event.slot)
+    server = state.server if event.slot is None else event.server
     # Vectors stay in the journal: states are kept by the hundred, and no decision reads any.
     choices = tuple(choice.model_copy(update={"span": None}) for choice in event.choices)
     event = event.model_copy(update={"choices": choices})
     calls = _put(state.calls, event.call, event)
-    return replace(state, calls=calls, usage=usage, server=server, slot=slot)
+    return replace(state, calls=calls, usage=usage, server=server)
 
 
 @_apply.register

@@ -70,10 +70,9 @@ def recording(upstream: Upstream, model: str, counts: Counts) -> FastAPI:
             return _failed(error)
         missing = [seed for seed in call.seeds if found[seed] is None]
         drawings = iter(upstream.drawing(call, body, missing))
-        # A slot of long ago holds nothing of this task: it keeps the one it has, or gets one when it draws.
-        here = {"slot": body.get("id_slot")}
         sources: list[Recorded | tuple[Drawing, int]] = [
-            known.model_copy(update=here) if (known := found[seed]) else next(drawings) for seed in call.seeds
+            known.model_copy(update={"slot": None}) if (known := found[seed]) else next(drawings)
+            for seed in call.seeds
         ]
         counts.recorded += len(sources) - len(missing)
         joined = [source[0] for source in sources if isinstance(source, tuple)]

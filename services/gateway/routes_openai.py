@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from atlas.errors import NotFound
+from atlas.errors import BadInput, NotFound
 from atlas.openai_api import PIPELINE, ChatCompletion, ChatRequest, Model, ModelList
 from services.gateway.chat import answered, completion, failure, pipeline_models, submission
 from services.gateway.chat_stream import ChatStream, Waiting
@@ -32,11 +32,14 @@ async def chat(
 
     A task that abstained is no error: its message has a `refusal` and no content.
 
-    A request for the served model goes to llama-server as it is, and so does the answer come back.
+    A request for the served model goes to llama-server as it is, and so does the answer come back. It cannot
+    ask for a slot (`id_slot`).
     """
     if body.model in pipeline_models():
         return await _solved(body, request, gateway, idempotency_key)
     if body.model == await gateway.server.model():
+        if "id_slot" in (body.model_extra or {}):
+            raise BadInput("'id_slot' is not taken: leave it out, llama-server finds the conversation itself")
         return await gateway.model.chat(request, conversation(body))
     raise await _unknown(body.model, gateway)
 

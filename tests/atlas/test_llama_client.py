@@ -33,7 +33,7 @@ client = pytest.fixture(scripted_client)
 
 async def test_a_completion_is_its_text_tokens_slot_and_time(server: Scripted, client: LlamaClient) -> None:
     heard: list[int] = []
-    result = await client.complete(REQUEST.model_copy(update={"slot": 2}), heard.append)
+    result = await client.complete(REQUEST, heard.append)
     (choice,) = result.choices
     assert choice.text == "a b"
     assert choice.usage == Usage(tokens_in=35, tokens_out=2, tokens_cached=30)
@@ -44,8 +44,9 @@ async def test_a_completion_is_its_text_tokens_slot_and_time(server: Scripted, c
     assert result.server_s == 0.5
     assert sum(heard) == 2
     (sent,) = server.requests
-    assert (sent["prompt"], sent["n_predict"], sent["seed"], sent["id_slot"]) == ("Once", 16, 3, 2)
+    assert (sent["prompt"], sent["n_predict"], sent["seed"]) == ("Once", 16, 3)
     assert sent["cache_prompt"] is True
+    assert "id_slot" not in sent, "a busy slot that is asked for is overwritten"
     assert "json_schema" not in sent
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from atlas.contracts import SamplingParams
+from atlas.contracts import SamplingParams, Usage
 from atlas.errors import ModelServerError
 from atlas.llama import CompletionRequest, LlamaClient
 from atlas.llama_stream import LOGPROB_FLOOR
@@ -66,13 +66,20 @@ async def test_real_schema_is_kept(real: LlamaClient) -> None:
 
 
 @pytest.mark.integration
-async def test_real_second_call_finds_its_prefix_in_its_slot(real: LlamaClient) -> None:
-    request = await asked(real, "Write about the sea. " + "And the wind. " * 40, max_tokens=4)
-    first = await real.complete(request)
-    second = await real.complete(request.model_copy(update={"slot": first.slot}))
-    usage = second.choices[0].usage
-    assert second.slot == first.slot
-    assert usage.tokens_cached >= 0.9 * usage.tokens_in > 100
+async def test_real_tasks_that_outnumber_the_slots_find_their_prefixes(real: LlamaClient) -> None:
+    tasks = 2 * (await real.facts()).slots + 1
+    sampling = SamplingParams(temperature=0, max_tokens=8, seed=3)
+
+    async def task(number: int) -> list[Usage]:
+        prompt, found = f"{number}: " + f"The tide of day {number} comes in and goes out. " * 12, []
+        for _ in range(4):
+            (choice,) = (await real.complete(CompletionRequest(prompt=prompt, sampling=sampling))).choices
+            prompt += choice.text
+            found.append(choice.usage)
+        return found
+
+    for _, *later in await asyncio.gather(*map(task, range(tasks))):
+        assert all(usage.tokens_cached >= 0.9 * usage.tokens_in > 100 for usage in later)
 
 
 @pytest.mark.integration

@@ -99,17 +99,13 @@ async def test_tasks_spread_and_each_stays_where_it_is() -> None:
         assert max(where.values()) < 20
 
 
-async def test_the_holder_of_the_prefix_is_preferred_and_only_it_is_asked_for_the_slot() -> None:
+async def test_the_holder_of_the_prefix_is_preferred() -> None:
     servers = [Server(), Server()]
     async with fleet_of(*servers) as fleet:
         for holder in servers:
-            answer = await fleet.complete(asked("any", server=holder.name, slot=3))
-            assert answer.server == holder.name
-            assert holder.requests[-1]["id_slot"] == 3
-        await fleet.complete(asked("any", server="gone:1", slot=3))
-        await fleet.complete(asked("any", slot=3))
-        sent = [request for server in servers for request in server.requests]
-        assert sum("id_slot" in request for request in sent) == 2, "a slot means nothing to another server"
+            assert (await fleet.complete(asked("any", server=holder.name))).server == holder.name
+        gone = await fleet.complete(asked("any", server="gone:1"))
+        assert gone.server == (await fleet.complete(asked("any"))).server, "as if it had had none"
 
 
 async def test_a_task_that_finds_its_server_full_begins_at_one_with_a_free_slot() -> None:
@@ -133,7 +129,7 @@ async def test_a_server_that_dies_is_left_out_and_comes_back(monkeypatch: pytest
         first = await fleet.complete(asked())
         held, spare = sorted(servers, key=lambda server: server.name != first.server)
         held.die()
-        again = await fleet.complete(asked(server=first.server, slot=first.slot))
+        again = await fleet.complete(asked(server=first.server))
         assert again.server == spare.name
         assert llama_fleet.UP.labels(held.name)._value.get() == 0
         assert await fleet.ready() is None, "one is enough"

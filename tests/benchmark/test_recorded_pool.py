@@ -94,7 +94,7 @@ async def test_what_decides_the_text_is_drawn_anew(model: ScriptedModel, tmp_pat
         await ask(pool.url, request())
         await ask(pool.url, *different)
         assert pool.drawn == 1 + len(different)
-        await ask(pool.url, *different, request(slot=2), request(max_tokens=400))
+        await ask(pool.url, *different, request(task="another"), request(max_tokens=400))
         assert pool.drawn == 1 + len(different)
 
 

@@ -96,14 +96,10 @@ async def test_tasks_spread_and_find_their_prefix(fleet: Fleet) -> None:
         assert len(calls) >= 3, "two candidates and a repair at least"
         (server,) = {call.server for call in calls}
         where.append(server)
-        (slot,) = {call.slot for call in calls}
-        assert slot is not None
         again = [b.choices[0].usage for a, b in itertools.pairwise(calls) if a.prompt == b.prompt]
         assert again, "two candidates of one prompt"
         cached += [usage.tokens_cached > usage.tokens_in / 2 for usage in again]
-    assert any(cached), (
-        "the prefix is where the call was sent (other tasks may have taken the slot meanwhile)"
-    )
+    assert all(cached), "the prefix is where the call was sent, whichever tasks have called meanwhile"
     assert set(where) == set(fleet.servers), "both have work: as many tasks are let in as both have slots"
     assert (await fleet.gateway.status()).model == "smollm2-135m"
 

@@ -204,7 +204,6 @@ async def test_at_the_budget_the_block_is_closed_and_the_answer_continued_from_c
     assert answer["prompt"] == f"{think['prompt']}{thought}{STUB}{CLOSE}\n\n"
     assert answer["n_predict"] == 1024
     assert "stop" not in answer
-    assert answer["id_slot"] == 0
     assert candidate.code == PROGRAM
     assert candidate.thinking == Thinking(tokens=1024, cut=True)
     assert candidate.usage.tokens_out == 1024 + ANSWER_TOKENS

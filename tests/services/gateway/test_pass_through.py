@@ -115,6 +115,13 @@ async def test_a_request_and_its_answer_pass_unchanged(url: str, llama: ChatLlam
     assert "atlas" not in answer.json()
 
 
+async def test_a_slot_cannot_be_asked_for(client: AsyncOpenAI, llama: ChatLlama) -> None:
+    """It may be a task's, whose answer would be overwritten, or told."""
+    with pytest.raises(openai.BadRequestError, match="'id_slot' is not taken: leave it out"):
+        await client.chat.completions.create(model="smol", messages=ASK, extra_body={"id_slot": 0})
+    assert not llama.bodies
+
+
 async def test_its_errors_pass_too(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         await client.chat.completions.create(model="smol", messages=ASK, temperature=9)
