@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from atlas.config import Settings
-from atlas.memory_plan import OLD_PROMPTS_MIB
+from atlas.memory_plan import OLD_PROMPTS_MIB, OLD_PROMPTS_MIB_BESIDE_GPU
 from atlas.models import ModelFile
 
 ALL_LAYERS = 999
@@ -20,16 +20,17 @@ def flags(settings: Settings, model: ModelFile, *, host: str = "127.0.0.1", port
     It serves generation and, for the Lens, /embedding (mean pooling) from one model in memory; measured,
     embeddings being on does not slow generation (0.5B: 31.3 and 31.0 tokens/s on one thread).
     """
+    on_gpu = settings.gpu_device != "none"
     # fmt: off
     command = [
         "--model", str(model.path), "--alias", model.name, "--host", host, "--port", str(port),
         "--ctx-size", str(settings.context_tokens), "--parallel", str(settings.slots), "--kv-unified",
         "--cache-type-k", settings.kv_type, "--cache-type-v", settings.kv_type,
-        "--cache-ram", str(OLD_PROMPTS_MIB),
+        "--cache-ram", str(OLD_PROMPTS_MIB_BESIDE_GPU if on_gpu else OLD_PROMPTS_MIB),
         # One thread more than needed only spins; batches (prompts, several streams) do use every core.
         "--threads", str(settings.generation_threads),
         "--threads-batch", str(settings.threads or os.cpu_count() or 1),
-        "--gpu-layers", str(0 if settings.gpu_device == "none" else ALL_LAYERS),
+        "--gpu-layers", str(ALL_LAYERS if on_gpu else 0),
         "--embeddings", "--pooling", "mean", "--metrics", "--slots", "--no-ui",
     ]
     # fmt: on

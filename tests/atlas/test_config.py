@@ -195,6 +195,11 @@ def test_no_gpu_hides_every_gpu() -> None:
     assert llama_server.environment(settings)["CUDA_VISIBLE_DEVICES"] == ""
 
 
+def test_beside_a_gpu_more_prompts_are_put_aside() -> None:
+    assert argument(load(None, {}), "--cache-ram") == "256"
+    assert argument(load(None, {"ATLAS_GPU_DEVICE": "0"}), "--cache-ram") == "2048"
+
+
 def test_the_llama_child_sleeps_while_idle_and_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "secret")
     environment = llama_server.environment(Settings())
