@@ -29,9 +29,9 @@ USUAL_SLOTS = 4
 CUDA_BYTES = 3 * GIB // 4  # context, kernels and workspaces of one process; reports say 0.5 to 0.8
 HEADROOM_BYTES = GIB // 2  # what the driver keeps of a card's nominal size, a screen, fragmentation
 PROCESS_BYTES = 256_000_000  # on the CPU: the server itself
-# Prompts of tasks that wait for something else, put aside in the machine's memory when another call begins: on
-# the CPU 22,000 tokens of the 0.5B model, beside a GPU 24,000 of a 14B one at q8_0. What is not there any more
-# is read anew. llama-server's own limit, 8 GiB, would fill a small machine with tasks that have ended.
+# Prompts of tasks that wait for something else, put aside in the machine's memory when another call begins:
+# 22,000 tokens of the 0.5B model on the CPU, 24,000 of a 14B one at q8_0 beside a GPU. What is not there any
+# more is read anew. llama-server's own limit, 8 GiB, would fill a small machine with tasks that have ended.
 OLD_PROMPTS_MIB = 256
 OLD_PROMPTS_MIB_BESIDE_GPU = 2048
 
