@@ -13,10 +13,16 @@ from typing import Any
 
 from jinja2 import Environment
 
+from atlas.policy import Policy
 from tests.atlas.scripted_llama import Connection, Scripted, last, part, props
 
 TEMPLATE = Path(__file__).with_name("thinking_template.jinja")
 Model = Callable[[str, int], str]
+
+
+def policy(**values: Any) -> Policy:
+    """Return a policy whose candidates think first."""
+    return Policy.model_validate({"name": "p", "thinking_tokens": 1024, "seed": 7, **values})
 
 
 class ThinkingLlama:
@@ -72,7 +78,7 @@ class ThinkingLlama:
         whole = len(tokens) + bool(word) <= room
         tokens = tokens[:room]
         spent = len(tokens) + (1 if whole and word else 0)  # the stop string is generated, and counted
-        slot = (body.get("id_slot", 0) + index) % len(self.slots)
+        slot = index % len(self.slots)
         pairs = takewhile(
             lambda pair: pair[0] == pair[1], zip(self.slots[slot], body["prompt"], strict=False)
         )
