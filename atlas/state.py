@@ -204,6 +204,7 @@ def _failed(event: CommandFailed, state: TaskState) -> TaskState:
 @_apply.register
 def _called(event: ModelCallFinished, state: TaskState) -> TaskState:
     usage = sum((choice.usage for choice in event.choices), state.usage)
+    # An answer of a pool has no slot: its server holds no prefix.
     server = state.server if event.slot is None else event.server
     # Vectors stay in the journal: states are kept by the hundred, and no decision reads any.
     choices = tuple(choice.model_copy(update={"span": None}) for choice in event.choices)

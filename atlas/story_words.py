@@ -1,4 +1,4 @@
-"""Words that stories of tasks are made of: texts made safe to show, counts, names. Pure."""
+"""Words that stories of tasks are made of, and reports: texts made safe to show, counts, names. Pure."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _completion(body: dict[str, Any], tokens: int) -> Iterator[str]:
         count = min(body["n_predict"], len(text) // CHARS_A_TOKEN)
         common = {
             "index": index,
-            "id_slot": body.get("id_slot", 0),
+            "id_slot": 0,
             "tokens_predicted": count,
             "tokens_evaluated": len(body["prompt"]) // CHARS_A_TOKEN,
         }

@@ -58,7 +58,6 @@ async def _completion(body: dict[str, Any], log: Writer, tokens_per_second: floa
         re.findall(r"\S+\s*", answer(messages, seed + i, body.get("json_schema")))[: body["n_predict"]]
         for i in range(n)
     ]
-    slot = body.get("id_slot", 0)
     for position in range(max(map(len, drawn))):
         await asyncio.sleep(1 / tokens_per_second)
         for index, tokens in enumerate(drawn):
@@ -67,7 +66,7 @@ async def _completion(body: dict[str, Any], log: Writer, tokens_per_second: floa
     for index, tokens in enumerate(drawn):
         if index == n - 1:
             log.end(name)  # before the last chunk: whoever has that has the whole answer
-        yield _line(last(len(tokens), index=index, slot=slot))
+        yield _line(last(len(tokens), index=index))
 
 
 def _line(chunk: dict[str, Any]) -> str:

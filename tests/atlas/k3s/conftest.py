@@ -11,10 +11,7 @@ import pytest
 
 from atlas.k3s import objects, release
 from atlas.k3s.cluster import Cluster
-from tests.atlas.k3s.install_box import (
-    MODEL,
-    MODELS,
-)
+from tests.atlas.k3s.install_box import MODEL, MODELS
 from tests.support.kube_api import KubeApi, deployment, node
 from tests.support.recorded_machine import RecordedMachine, good_box
 

@@ -14,12 +14,7 @@ from atlas.k3s.install import carry_out
 from atlas.k3s.plan import of_machine
 from atlas.k3s.state import read_state
 from atlas.k3s.values import LENS_DIR, merged
-from tests.atlas.k3s.install_box import (
-    MODELS,
-    asked_for,
-    box_of,
-    install,
-)
+from tests.atlas.k3s.install_box import MODELS, asked_for, box_of, install
 from tests.support.kube_api import KubeApi
 from tests.support.recorded_machine import ROCKY, RecordedMachine
 

@@ -17,15 +17,7 @@ from atlas.k3s.install import carry_out, plan
 from atlas.k3s.machine import Ran
 from atlas.k3s.plan import all_of, of_machine
 from atlas.k3s.state import STATE_FILE, read_state, record
-from tests.atlas.k3s.install_box import (
-    BUILT,
-    RUN,
-    asked_for,
-    box_of,
-    helm_values,
-    install,
-    steps_of,
-)
+from tests.atlas.k3s.install_box import BUILT, RUN, asked_for, box_of, helm_values, install, steps_of
 from tests.support.kube_api import KubeApi, deployment
 from tests.support.recorded_machine import RecordedMachine
 

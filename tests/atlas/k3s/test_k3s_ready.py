@@ -11,11 +11,7 @@ from atlas.errors import InfrastructureError
 from atlas.k3s import objects
 from atlas.k3s.cluster import Cluster
 from atlas.k3s.install import carry_out
-from tests.atlas.k3s.install_box import (
-    box_of,
-    install,
-    steps_of,
-)
+from tests.atlas.k3s.install_box import box_of, install, steps_of
 from tests.support.kube_api import KubeApi, deployment, pod
 from tests.support.recorded_machine import RecordedMachine
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,12 +41,6 @@ def api() -> KubeApi:
         "/v1/environment": json.dumps(ENVIRONMENT),
     }
     return api
-
-
-@pytest.fixture
-def cluster(api: KubeApi) -> Iterator[Cluster]:
-    with api.reached() as cluster:
-        yield cluster
 
 
 EVIDENCE: dict[str, object] = {
