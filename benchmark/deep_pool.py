@@ -15,7 +15,6 @@ nobody knows an answer to. Every step is taken up where a kill left it.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import time
@@ -39,15 +38,14 @@ from benchmark.datasets.selection import load as load_tasks
 from benchmark.drawn import programs
 from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, configuration, measure
-from benchmark.pooled_stack import Pooled, pooled_stack
+from benchmark.pooled_stack import Pooled, pooled_stack, recording_of
 from benchmark.progress import RunProgress
-from benchmark.recorded.completions import sha256
 from benchmark.recorded.input_runs import Work, left_to_run, make_inputs, read_given, run_all
 from benchmark.recorded.own_executor import own_executor
 from benchmark.recorded.pool import FrozenPool, SamplePool
-from benchmark.recorded.recording import Recording, read_recording, save_recording
+from benchmark.recorded.recording import read_recording, save_recording
 from benchmark.results import load_run
-from benchmark.run_store import RunStore, content_sha256
+from benchmark.run_store import RunStore
 from benchmark.scoring.grader import Grader
 from benchmark.scoring.private_directory import PrivateDirectory
 
@@ -191,18 +189,8 @@ def _same_recording(pooled: Pooled, loaded: Loaded, policy: Policy, model: str) 
     """
     directory, known = pooled.pool.directory, read_recording(pooled.pool.directory)
     sha256_of_model = pooled.model.sha256 if pooled.model else known.model_sha256 if known else ""
-    recording = Recording(
-        dataset=loaded.selection.label,
-        dataset_sha256=content_sha256(loaded.tasks),
-        ids_sha256=sha256(json.dumps(sorted(task.id for task in loaded.tasks))),
-        tasks=len(loaded.tasks),
-        model=model,
-        model_sha256=sha256_of_model,
-        k=policy.k,
-        seed=policy.seed,
-        temperature=policy.temperature,
-        max_tokens=policy.max_tokens,
-    )
+    drawn = {"k": policy.k, "temperature": policy.temperature, "max_tokens": policy.max_tokens}
+    recording = recording_of(loaded, model, sha256_of_model).model_copy(update={**drawn, "seed": policy.seed})
     save_recording(directory, recording)
 
 

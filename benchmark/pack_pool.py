@@ -1,8 +1,9 @@
-"""Packs the samples of a deep pool into one small file, and puts them back, on this machine or another.
+"""Packs the samples of a deep pool or an ablation into one small file, and puts them back, here or elsewhere.
 
     python -m benchmark.pack_pool data/pools/bundled-k16-s0 bundled.jsonl.xz
     python -m benchmark.pack_pool data/pools/bundled-k16-s0 bundled.jsonl.xz --unpack
     python -m benchmark.deep_pool --dataset bundled --k 16 --frozen      # the same pool, without the model
+    python -m benchmark.pack_pool data/ablations/study/model study.jsonl.xz      # an ablation's
 
 The file is JSON lines, compressed: what the samples were drawn from (`Packed`), then one choice a line.
 It holds what the model answered and hashes of what it was asked: no prompt, statement or test. Prompts come
@@ -37,6 +38,7 @@ from benchmark.stored import write_atomic
 EXAMPLES = """examples:
   python -m benchmark.pack_pool data/pools/bundled-k16-s0 bundled.jsonl.xz
   python -m benchmark.pack_pool data/pools/bundled-k16-s0 bundled.jsonl.xz --unpack
+  python -m benchmark.pack_pool data/ablations/study/model study.jsonl.xz
 
 exit codes: 0 done; 1 could not; 2 wrong arguments"""
 
@@ -75,10 +77,10 @@ class Result(Contract):
 
 
 def pack(pool: Path, file: Path, *, pieces: bool = False, spans: bool = False) -> Result:
-    """Write the samples of a deep pool, or of a sample pool, to a file.
+    """Write the samples of a deep pool, or of an ablation's model, to a file.
 
     Args:
-        pool: the deep pool's directory, or that of its samples.
+        pool: the deep pool's directory, that of an ablation's model, or that of the samples in either.
         file: written whole or not at all.
         pieces: keep the log-probability of each token as well, which a policy with fewer tokens to a sample
             needs, at several times the size. Without, a token's is made up so that their summary stays
@@ -93,7 +95,7 @@ def pack(pool: Path, file: Path, *, pieces: bool = False, spans: bool = False) -
     samples = samples_of(pool)
     recording, model = read_recording(samples), read_model_facts(samples)
     if recording is None or model is None or not (samples / COMPLETIONS).is_file():
-        raise BadInput(f"{samples} holds no samples of benchmark.deep_pool")
+        raise BadInput(f"{samples} holds no samples of benchmark.deep_pool or benchmark.ablation")
     store = CompletionStore(samples / COMPLETIONS)
     try:
         lines = [_line(row, pieces=pieces, spans=spans) for row in store.rows()]
@@ -146,7 +148,7 @@ def read_packed(file: Path) -> tuple[Packed, list[Row]]:
 
 
 def samples_of(pool: Path) -> Path:
-    """Return where a deep pool's samples are: the directory itself if it is that of samples."""
+    """Return where the samples are: in `pool`, or in the directory itself if it is that of samples."""
     return pool if (pool / COMPLETIONS).is_file() else pool / SAMPLES
 
 
@@ -196,13 +198,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.pack_pool",
-        description="Pack the samples of a deep pool into one file, or put them back.",
+        description="Pack the samples of a deep pool or an ablation into one file, or put them back.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("pool", type=Path, metavar="DIR", help="a deep pool, or its samples")
+    add("pool", type=Path, metavar="DIR", help="a deep pool, DIR/MODEL of an ablation, or its samples")
     add("file", type=Path, metavar="FILE", help="the packed file, *.jsonl.xz")
     add("--unpack", action="store_true", help="from FILE to DIR")
     add("--pieces", action="store_true", help="pack each token's log-probability as well")

@@ -6,6 +6,7 @@ llama-server (a child, started again when it dies) ◀── SamplePool ◀─�
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ from atlas.embedded import own_stack
 from atlas.embedded.own_stack import Stack
 from atlas.embedded.stack import Children
 from atlas.models import ModelFile
+from benchmark.datasets.selection import Loaded
+from benchmark.recorded.completions import sha256
 from benchmark.recorded.pool import FrozenPool, SamplePool
+from benchmark.recorded.recording import Recording
+from benchmark.run_store import content_sha256
 
 SAMPLES = "pool"
 ELSEWHERE = "none"  # an address for a part that is not to be started
@@ -71,6 +76,18 @@ async def pooled_stack(
             own_stack.private(settings.model_copy(update=own | {"redis_url": None}), console)
         )
         yield Pooled(stack, pool, model)
+
+
+def recording_of(loaded: Loaded, model: str, model_sha256: str) -> Recording:
+    """Return what samples for these tasks are drawn from, whatever the policies."""
+    return Recording(
+        dataset=loaded.selection.label,
+        dataset_sha256=content_sha256(loaded.tasks),
+        ids_sha256=sha256(json.dumps(sorted(task.id for task in loaded.tasks))),
+        tasks=len(loaded.tasks),
+        model=model,
+        model_sha256=model_sha256,
+    )
 
 
 @asynccontextmanager

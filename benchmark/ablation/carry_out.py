@@ -21,7 +21,8 @@ from benchmark.ablation.store import AblationStore
 from benchmark.conditions import Variant
 from benchmark.energy_sources import elsewhere
 from benchmark.measure import Bench, measure
-from benchmark.pooled_stack import pooled_stack
+from benchmark.pooled_stack import pooled_stack, recording_of
+from benchmark.recorded.recording import read_recording, save_recording
 from benchmark.run_store import RunStore
 from benchmark.run_summary import RunSummary, summarise
 from benchmark.scoring.grader import Grader
@@ -91,7 +92,7 @@ async def _model(
     console: Console,
 ) -> None:
     settings = _settings_for(how.settings, model)
-    async with _stack(settings, how.target, store.model_directory(model), console) as stack:
+    async with _stack(settings, how.target, store, model, console) as stack:
         served = (await stack.gateway.model_facts()).model
         expected = model_name(model) if model else served
         if served != expected:
@@ -108,13 +109,19 @@ async def _model(
 
 @asynccontextmanager
 async def _stack(
-    settings: Settings, target: str | None, directory: Path, console: Console
+    settings: Settings, target: str | None, store: AblationStore, model: str | None, console: Console
 ) -> AsyncIterator[Stack]:
     if target is not None:
         async with reach(settings, console, target=target) as stack:
             yield stack
         return
+    directory = store.model_directory(model)
     async with pooled_stack(settings, directory, console) as pooled:
+        samples = pooled.pool.directory
+        if read_recording(samples) is None:  # samples of a deep pool that were put there say what they are
+            served = (await pooled.stack.gateway.model_facts()).model
+            sha256 = pooled.model.sha256 if pooled.model else ""
+            save_recording(samples, recording_of(store.loaded, served, sha256))
         yield pooled.stack
         drawn, recorded = pooled.pool.drawn, pooled.pool.recorded
     console.print(

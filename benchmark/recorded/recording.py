@@ -15,10 +15,11 @@ TOLD_ONLY = ("version", "dataset")
 
 
 class Recording(Contract):
-    """What a deep pool's samples are drawn from and how, policies aside.
+    """What a pool's samples are drawn from and how, policies aside.
 
     `dataset` is the tasks' label; `dataset_sha256` the hash of their content and `ids_sha256` that of their
-    ids. `model_sha256` is that of the model's file, "" where a model server elsewhere did not tell.
+    ids. `model_sha256` is that of the model's file, "" where a model server elsewhere did not tell. `k` and
+    what follows is a deep pool's: None in the pool of an ablation, whose conditions differ in them.
     """
 
     version: Literal[1] = 1
@@ -28,10 +29,10 @@ class Recording(Contract):
     tasks: int
     model: str
     model_sha256: str
-    k: int
-    seed: int
-    temperature: float
-    max_tokens: int
+    k: int | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
 
 
 def save_recording(directory: Path, recording: Recording) -> None:
