@@ -46,9 +46,19 @@ def redis_url(redis_server_url: str) -> str:
 @pytest.fixture(scope="session")
 def smol_model() -> models.ModelFile:
     """SmolLM2-135M, pulled on first use."""
+    return _pulled(SMOL)
+
+
+@pytest.fixture(scope="session")
+def coder_model() -> models.ModelFile:
+    """Qwen2.5-Coder-0.5B, the default model, pulled on first use."""
+    return _pulled("qwen2.5-coder-0.5b")
+
+
+def _pulled(name: str) -> models.ModelFile:
     directory = Path(os.environ.get("ATLAS_TEST_MODELS") or REPO / "data" / "models")
-    path = models.pull(SMOL, directory)
-    return models.ModelFile(path=path, sha256=models.sha256_of(path), name=SMOL)
+    path = models.pull(name, directory)
+    return models.ModelFile(path=path, sha256=models.sha256_of(path), name=name)
 
 
 @pytest.fixture(scope="session")
