@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from atlas.commands import AnyCommand, Priority
-from atlas.contracts import Contract, Evidence, Problem, Usage
+from atlas.contracts import Contract, Problem, Usage
 from atlas.events import (
     CandidateProbed,
     Entry,
@@ -17,6 +17,7 @@ from atlas.events import (
     TaskDecided,
     TaskFailed,
 )
+from atlas.evidence import Evidence
 from atlas.policy import Part, Policy
 from atlas.state import TaskState, fold
 

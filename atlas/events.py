@@ -13,10 +13,8 @@ from atlas.commands import Priority
 from atlas.contracts import (
     MAX_CODE_CHARS,
     Candidate,
-    CandidateCluster,
     Contract,
     EnergyScore,
-    Evidence,
     Execution,
     LogprobSummary,
     Plan,
@@ -25,6 +23,7 @@ from atlas.contracts import (
     SelfTest,
     Usage,
 )
+from atlas.evidence import CandidateCluster, Evidence
 from atlas.generated_inputs import GeneratedInput, ProbedRun, Validation, WrittenInputs
 from atlas.policy import Part, Policy, missing
 from atlas.span_embedding import SpanEmbedding

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from atlas.api import Status
-from atlas.contracts import Contract, Evidence, Example, Problem
+from atlas.contracts import Contract, Example, Problem
+from atlas.evidence import Evidence
 from atlas.policy import Part, Policy
 
 PIPELINE = "atlas"

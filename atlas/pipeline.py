@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from atlas import comparing, difficulty, self_tests, stopping
 from atlas.budget import affordable, refinement_seconds_left
 from atlas.commands import AnyCommand, Execute, MakePlans, Refine, Repair, Score, Select
-from atlas.contracts import PERSPECTIVES, Candidate, Energy, Stop
+from atlas.contracts import PERSPECTIVES, Candidate, Energy
 from atlas.events import AnyEvent, CommandsIssued, CommandsRevoked, TaskFailed
+from atlas.evidence import Stop
 from atlas.schedule import next_generation, plans_are_weighed, stops_early, untold
 from atlas.spending import ArmName, best, hardness, tries
 from atlas.state import TaskState, apply

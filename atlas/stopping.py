@@ -39,7 +39,8 @@ from functools import lru_cache
 from scipy.special import betainc, betaln
 
 from atlas.comparing import agreed, distinct
-from atlas.contracts import Candidate, Stop
+from atlas.contracts import Candidate
+from atlas.evidence import Stop
 from atlas.executor import RunStatus
 from atlas.policy import BlendAsc, Policy, ReAsc
 from atlas.state import TaskState

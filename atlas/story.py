@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from atlas.api import TaskView, doubt
 from atlas.commands import AnyCommand, Execute, Generate, MakePlans, Refine, Repair, Score
-from atlas.contracts import Candidate, Energy, Evidence, Execution, TestResult, Thinking, Usage, Verdict
+from atlas.contracts import Candidate, Energy, Execution, TestResult, Thinking, Usage, Verdict
 from atlas.events import (
     AnyEvent,
     BruteForceChecked,
@@ -42,6 +42,7 @@ from atlas.events import (
     TaskFailed,
     TaskSubmitted,
 )
+from atlas.evidence import Evidence
 from atlas.pipeline import decide
 from atlas.state import TaskState, fold
 from atlas.story_comparing import (

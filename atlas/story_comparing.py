@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 
 from atlas.commands import AnyCommand, ClusterCandidates, MakeInputs, Probe, ReadStatement, WriteInputs
-from atlas.contracts import Evidence
 from atlas.events import CandidateProbed, CandidatesClustered, InputsMade, StatementRead
+from atlas.evidence import Evidence
 from atlas.executor import RunStatus
 from atlas.generated_inputs import InputOrigin, ProbedRun, Validation, WrittenInputs
 from atlas.state import TaskState

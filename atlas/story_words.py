@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from atlas.contracts import Stop
+from atlas.evidence import Stop
 from atlas.policy import Policy
 
 Tone = Literal["plain", "good", "bad", "faint"]

@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from atlas.contracts import Basis, Contract
+from atlas.contracts import Contract
 from atlas.errors import BadInput, InfrastructureError
 from atlas.events import Entry, Pins
+from atlas.evidence import Basis
 from atlas.policy import Part, Policy, missing
 from benchmark.datasets.source import Source
 from benchmark.run_store import Cause, Configuration, Outcome, RunFile, TaskRecord, file_name

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import exp
 
-from atlas.contracts import Basis
+from atlas.evidence import Basis
 from benchmark.report import plots
 from benchmark.report.content import ConditionRow, PairRow, Rate
 from benchmark.report.drawing import Plot

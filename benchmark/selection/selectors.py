@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from atlas.contracts import Candidate, Comparison, Energy
+from atlas.contracts import Candidate, Energy
+from atlas.evidence import Comparison
 from benchmark.selection.lens import Lens
 from benchmark.selection.pools import PooledTask
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atlas.contracts import Candidate, CandidateCluster, Energy
+from atlas.contracts import Candidate, Energy
 from atlas.events import CandidatesClustered
+from atlas.evidence import CandidateCluster
 from atlas.pipeline import entrants
 from atlas.selector import SELECTOR, SelectorWeights
 from atlas.state import TaskState

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atlas.comparing import distinct
-from atlas.contracts import Candidate, Comparison
+from atlas.contracts import Candidate
+from atlas.evidence import Comparison
 from atlas.pipeline import entrants, programs
 from atlas.state import TaskState
 from services.lens.signatures import Signature, signatures

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from atlas.contracts import Agreement, Basis, Candidate, Evidence
+from atlas.contracts import Candidate
 from atlas.errors import BadInput
 from atlas.events import TaskAbstained, TaskDecided
+from atlas.evidence import Agreement, Basis, Evidence
 from atlas.pipeline import entrants, programs, stop, survivors
 from atlas.selector import SELECTOR, SelectorWeights
 from atlas.state import TaskState

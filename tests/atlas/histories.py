@@ -29,9 +29,7 @@ from atlas.commands import (
 )
 from atlas.contracts import (
     Candidate,
-    CandidateCluster,
     Energy,
-    Evidence,
     Example,
     Execution,
     Plan,
@@ -66,6 +64,7 @@ from atlas.events import (
     TaskDecided,
     TaskSubmitted,
 )
+from atlas.evidence import CandidateCluster, Evidence
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.pipeline import entrants, programs

@@ -12,17 +12,9 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from atlas.cli import app
-from atlas.contracts import (
-    Candidate,
-    CandidateCluster,
-    Execution,
-    LogprobSummary,
-    SamplingParams,
-    TestResult,
-    Usage,
-    Verdict,
-)
+from atlas.contracts import Candidate, Execution, LogprobSummary, SamplingParams, TestResult, Usage, Verdict
 from atlas.events import CandidatesClustered
+from atlas.evidence import CandidateCluster
 from atlas.lens.surface import COMPARED, DRAWN, RUN, SURFACE, Surface, surface_of
 from atlas.lens.table import directories
 from atlas.state import TaskState

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.commands import Generate, MakePlans, Repair
-from atlas.contracts import Candidate, Execution, Plan, Stop, TestResult, Usage, Verdict
+from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
 from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished, PlanMade
+from atlas.evidence import Stop
 from atlas.pipeline import advance, decide, stop
 from atlas.policy import Arm, Part, Policy, Spending
 from atlas.spending import ARMS, TYPICAL, Tries, Try, best, hardness, tries, value

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.api import view
-from atlas.contracts import Evidence, Example, Problem
+from atlas.contracts import Example, Problem
 from atlas.events import (
     AnyEvent,
     CommandFailed,
@@ -22,6 +22,7 @@ from atlas.events import (
     TaskFailed,
     TaskSubmitted,
 )
+from atlas.evidence import Evidence
 from atlas.executor import Run, RunStatus
 from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest

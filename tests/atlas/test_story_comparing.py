@@ -10,7 +10,6 @@ import pytest
 from atlas.api import doubt, view
 from atlas.cli_solve import exit_code
 from atlas.commands import ClusterCandidates
-from atlas.contracts import Agreement, CandidateCluster, Evidence
 from atlas.events import (
     AnyEvent,
     CandidateProbed,
@@ -22,6 +21,7 @@ from atlas.events import (
     StatementRead,
     TaskAbstained,
 )
+from atlas.evidence import Agreement, CandidateCluster, Evidence
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.pipeline import advance, decide

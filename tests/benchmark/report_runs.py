@@ -8,11 +8,8 @@ from pathlib import Path
 
 from atlas.api import view
 from atlas.contracts import (
-    Agreement,
     Candidate,
-    CandidateCluster,
     Energy,
-    Evidence,
     Example,
     Execution,
     LogprobSummary,
@@ -44,6 +41,7 @@ from atlas.events import (
     TaskDecided,
     TaskSubmitted,
 )
+from atlas.evidence import Agreement, CandidateCluster, Evidence
 from atlas.executor import RunStatus
 from atlas.generated_inputs import GeneratedInput, ProbedRun, WrittenInputs
 from atlas.policy import POLICIES, Policy

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atlas.contracts import (
-    Candidate,
-    Evidence,
-    Example,
-    Problem,
-    SamplingParams,
-    Usage,
-)
+from atlas.contracts import Candidate, Example, Problem, SamplingParams, Usage
 from atlas.events import (
     AnyEvent,
     CandidateGenerated,
@@ -24,6 +17,7 @@ from atlas.events import (
     TaskDecided,
     TaskSubmitted,
 )
+from atlas.evidence import Evidence
 from atlas.pipeline import advance
 from atlas.policy import A
 from atlas.state import TaskState

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from lens_states import BY_SIZE, CRASH, Drawn, state, states, under
 
-from atlas.contracts import Agreement, Problem, Step
+from atlas.contracts import Problem, Step
 from atlas.events import TaskAbstained, TaskDecided
+from atlas.evidence import Agreement
 from atlas.pipeline import entrants, programs, survivors
 from atlas.selector import SelectorWeights
 from atlas.state import TaskState
