@@ -160,7 +160,8 @@ class Upstream:
         """Return a choice of the store; one that lacks the span that is wanted gets it, if it can be read.
 
         Raises:
-            AtlasError, httpx.HTTPError: the upstream fails at it.
+            Refused: the upstream answers with an error, such as that the text is too long for it.
+            AtlasError, httpx.HTTPError: it fails at it.
         """
         known = self._store.find(call, seed)
         wanted = call.embedding or (self._read_spans and call.schema_sha256 is None)
@@ -168,7 +169,10 @@ class Upstream:
         if not (wanted and able) or (known and known.choice.span):
             return known
         bare = known or self._store.find(call.model_copy(update={"embedding": False}), seed)
-        span = await read_span(self.http, call.prompt, bare) if bare else None
+        try:
+            span = await read_span(self.http, call.prompt, bare) if bare else None
+        except httpx.HTTPStatusError as error:
+            raise Refused(error.response.status_code, error.response.content) from error
         if bare is None or span is None:
             return known
         self.spans_read += 1
