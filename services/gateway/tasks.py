@@ -39,8 +39,9 @@ class Tasks:
         if known := await self._submission(task):
             _same(known, body, self._deadline_s)
             return await self.get(task), False
-        asked = _asked(body, self._deadline_s)
-        weights = await weights_for(self._server, self._settings, _policy(body))
+        policy = _policy(body)
+        asked = _asked(body, policy, self._deadline_s)
+        weights = await weights_for(self._server, self._settings, policy)
         event = TaskSubmitted(pins=await current_pins(self._server, weights), **asked)
         new = await self.journal.submit(task, event)
         if not new and (known := await self._submission(task)):
@@ -97,9 +98,8 @@ def begun_by(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _asked(body: SubmitRequest, deadline_s: float) -> dict[str, object]:
+def _asked(body: SubmitRequest, policy: Policy, deadline_s: float) -> dict[str, object]:
     """Return the part of TaskSubmitted that the caller decides."""
-    policy = _policy(body)
     return {
         "problem": _with_examples(body.problem) if policy.statement_examples else body.problem,
         "policy": policy,
@@ -121,7 +121,7 @@ def _with_examples(problem: Problem) -> Problem:
 
 
 def _same(known: TaskSubmitted, body: SubmitRequest, deadline_s: float) -> None:
-    asked = _asked(body, deadline_s)
+    asked = _asked(body, _policy(body), deadline_s)
     if body.deadline_s is None:
         del asked["deadline_s"]  # the gateway's own, which an operator may have changed since
     differ = sorted(key for key, value in asked.items() if getattr(known, key) != value)
