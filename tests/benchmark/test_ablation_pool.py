@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 from runner_bench import FakeGrader
-from test_deep_pool import dataset
+from scripted_tasks import answering_model, dataset
 
 from atlas.config import Settings
 from atlas.embedded.own_stack import free_ports
@@ -23,8 +21,6 @@ from benchmark.datasets.selection import load
 from benchmark.recorded.recording import read_recording
 from benchmark.recorded.serving import served
 from benchmark.run_summary import RunSummary
-from tests.chaos.answers import answer
-from tests.support.scripted_model import ScriptedModel
 
 PLAN = """
 name = "packed"
@@ -42,11 +38,7 @@ stop_after_passing = 0
 
 @pytest.mark.integration
 def test_an_ablation_goes_on_with_the_samples_of_another_machine(tmp_path: Path) -> None:
-    def say(prompt: str, seed: int, schema: Any) -> str:
-        return answer(json.loads(prompt), seed, schema)
-
-    model = ScriptedModel(say)
-    model.go.set()
+    model = answering_model()
     dataset(tmp_path / "two.jsonl", 2)
     (tmp_path / "plan.toml").write_text(PLAN)
     plan = read_plan(tmp_path / "plan.toml")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
+from scripted_tasks import answering_model, dataset
 
 from atlas.config import Settings
 from atlas.embedded.own_stack import free_ports
@@ -21,42 +20,11 @@ from benchmark.recorded.material import gather
 from benchmark.recorded.row_file import read_rows
 from benchmark.recorded.serving import served
 from benchmark.results import load_run
-from tests.chaos.answers import answer
-from tests.chaos.problems import requests
-from tests.support.scripted_model import ScriptedModel
-
-
-def dataset(path: Path, n: int) -> Path:
-    rows = []
-    for index, request in enumerate(requests(n, seed=3)):
-        tests = [
-            {"input": e.input, "output": e.output, "testtype": "stdin"} for e in request.problem.examples
-        ]
-        rows.append(
-            {
-                "question_id": f"t{index}",
-                "platform": "test",
-                "question_title": request.problem.title,
-                "question_content": request.problem.statement,
-                "starter_code": "",
-                "difficulty": "easy",
-                "contest_date": "2026-01-01T00:00:00",
-                "public_test_cases": json.dumps(tests),
-                "private_test_cases": json.dumps(tests),
-                "metadata": "{}",
-            }
-        )
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 @pytest.mark.integration
 def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
-    def say(prompt: str, seed: int, schema: Any) -> str:
-        return answer(json.loads(prompt), seed, schema)
-
-    model = ScriptedModel(say)
-    model.go.set()
+    model = answering_model()
     own = tmp_path / "own.jsonl"
     own.write_text('{"task": "t0", "input": "100 200\\n"}\n')
     data, pool = str(dataset(tmp_path / "two.jsonl", 2)), tmp_path / "pool"
@@ -99,11 +67,7 @@ def test_a_pool_holds_every_sample_run_on_every_input(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_pool_is_made_again_from_its_packed_samples_without_a_model(tmp_path: Path) -> None:
-    def say(prompt: str, seed: int, schema: Any) -> str:
-        return answer(json.loads(prompt), seed, schema)
-
-    model = ScriptedModel(say)
-    model.go.set()
+    model = answering_model()
     data = str(dataset(tmp_path / "two.jsonl", 2))
     packed, there, here = tmp_path / "two.jsonl.xz", tmp_path / "there", tmp_path / "here"
 

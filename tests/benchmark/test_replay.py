@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from runner_bench import four_problems
+from scripted_tasks import answering_model
 
 from atlas.checkers import Checker
 from atlas.config import Settings
@@ -29,9 +30,7 @@ from benchmark.recorded.serving import served
 from benchmark.run_store import Configuration, RunStore, TaskRecord, content_sha256
 from benchmark.scoring.grader import Grade
 from benchmark.tasks import HiddenTests, Task
-from tests.chaos.answers import answer
 from tests.chaos.problems import requests
-from tests.support.scripted_model import ScriptedModel
 
 CAREFUL: dict[str, Any] = {"k": 3, "plans": 2, "repairs": 3, "max_tokens": 200, "analysis_max_tokens": 100}
 HIDDEN = HiddenTests((Example(input="1 1", output="x"),))
@@ -60,12 +59,7 @@ class Silent:
 
 async def make_run(directory: Path, made: Sequence[Task], changes: dict[str, Any], tmp_path: Path) -> None:
     """Make a run under a policy, with the real stack and its own executor."""
-
-    def say(prompt: str, seed: int, schema: Any) -> str:
-        return answer(json.loads(prompt), seed, schema)
-
-    model = ScriptedModel(say)
-    model.go.set()
+    model = answering_model()
     console = Console(file=io.StringIO())
     configuration = Configuration(
         dataset="scripted",
