@@ -331,6 +331,11 @@ class Execution(Contract):
         """True if there was at least one test and every one asked for was accepted."""
         return bool(self.results) and self.passed == self.total
 
+    @property
+    def compiled(self) -> bool:
+        """False if the program did not compile, which every test then says."""
+        return not self.results or any(r.verdict is not Verdict.COMPILE_ERROR for r in self.results)
+
 
 class SelfTest(Contract):
     """A test of the task's own: an input nobody gave an output for, and the output that programs agree on.

@@ -5,8 +5,8 @@ Pure. Orders, by the policy's selector:
 - `calibrated`: probability, then mean log-probability, then the shortest program.
 - `majority` and `examples`: size, then the same.
 - By either, a cluster that ended well on no usable input comes after every one that did.
-- Where no program passes every public example, and for any selector: the share passed, energy, mean
-  log-probability, the shortest program.
+- Where no program passes every public example, and for any selector: the share passed, whether it compiles,
+  energy, mean log-probability, the shortest program.
 
 Whatever is left tied goes to the one drawn first.
 """
@@ -76,14 +76,16 @@ def mean_logprob(candidate: Candidate) -> float:
     return candidate.logprob.mean if candidate.logprob else float("-inf")
 
 
-def examples_rank(state: TaskState, candidate: Candidate) -> tuple[float, float, float]:
-    """Sort key, lower is better: examples not passed, energy, negative mean log-probability."""
+def examples_rank(state: TaskState, candidate: Candidate) -> tuple[float, bool, float, float]:
+    """Sort key, lower is better: examples not passed, not compiled, energy, negative mean log-probability."""
     share = passed_share(state, candidate)
+    execution = state.executions.get(candidate.id)
+    broken = execution is not None and not execution.compiled
     energy = candidate.energy.value if isinstance(candidate.energy, Energy) else float("inf")
-    return 1.0 if share is None else -share, energy, -mean_logprob(candidate)
+    return 1.0 if share is None else -share, broken, energy, -mean_logprob(candidate)
 
 
-def partial_rank(state: TaskState, candidate: Candidate) -> tuple[float, float, float, int]:
+def partial_rank(state: TaskState, candidate: Candidate) -> tuple[float, bool, float, float, int]:
     """Sort key among programs that do not pass every example: as `examples_rank`, then the shorter."""
     return (*examples_rank(state, candidate), length(candidate))
 

@@ -2,8 +2,8 @@
 
 Nothing here has ever seen a hidden test. By the policy's `selector`:
 
-- `examples`: the program that passes most public examples; ties by energy where there is one, then by mean
-  log-probability, then by the order in which they were drawn.
+- `examples`: the program that passes most public examples; ties by whether it compiles, then by energy where
+  there is one, then by mean log-probability, then by the order in which they were drawn.
 - `majority`: of the programs that pass every public example, the shortest of the largest cluster.
 - `calibrated`: of these, the shortest of the cluster that is most probably right.
 

@@ -51,7 +51,10 @@ def run(given: Given) -> ProbedRun:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A candidate: its program, and what it gave on the inputs of each round (None: it was not run)."""
+    """A candidate: its program, and what it gave on the inputs of each round (None: it was not run).
+
+    `compiles`: if not, it fails every example for that.
+    """
 
     code: str | None
     rounds: tuple[Sequence[Given] | None, ...] = ()
@@ -61,6 +64,7 @@ class Drawn:
     plan: int | None = None
     origin: Literal["sample", "plan", "repair"] = "sample"
     temperature: float = 0.7
+    compiles: bool = True
 
     def candidate(self, name: str) -> Candidate:
         mean = self.mean
@@ -78,8 +82,8 @@ class Drawn:
         )
 
 
-def ran(passed: int, examples: int) -> Execution:
-    verdicts = [Verdict.ACCEPTED] * passed + [Verdict.WRONG_ANSWER] * (examples - passed)
+def ran(passed: int, examples: int, failing: Verdict = Verdict.WRONG_ANSWER) -> Execution:
+    verdicts = [Verdict.ACCEPTED] * passed + [failing] * (examples - passed)
     return Execution(results=tuple(TestResult(verdict=v) for v in verdicts), isolation="fake", seconds=0.1)
 
 
@@ -142,7 +146,13 @@ def state(
         submitted=submitted,
         plans=PLANS,
         candidates=candidates,
-        executions={n: ran(d.passed, examples) for n, d in zip(candidates, drawn, strict=True) if examples},
+        executions={
+            name: ran(one.passed, examples)
+            if one.compiles
+            else ran(0, examples, failing=Verdict.COMPILE_ERROR)
+            for name, one in zip(candidates, drawn, strict=True)
+            if examples
+        },
         inputs=inputs,
         probes=probes,
         failures={name: CommandFailed(command=name, reason="poisoned") for name in failed},

@@ -57,6 +57,15 @@ def test_without_a_survivor_the_best_partial_program_is_chosen(selector: str) ->
     assert decided.evidence.confidence is not None
 
 
+@pytest.mark.parametrize("selector", ["examples", "majority", "calibrated"])
+def test_of_programs_that_pass_nothing_one_that_compiles_is_chosen(selector: str) -> None:
+    cut_off = Drawn("a", passed=0, mean=-0.01, energy=0.0, compiles=False)
+    runs = Drawn("longer", passed=0, mean=-2.0, energy=9.0)
+    assert chosen(cut_off, runs, examples=2, selector=selector) == "c1"
+    assert chosen(runs, cut_off, examples=2, selector=selector) == "c0"
+    assert chosen(cut_off, cut_off, examples=2, selector=selector) == "c0"
+
+
 def test_the_evidence_tells_the_comparison() -> None:
     task = state(Drawn("a", TWO), Drawn("b", ONE), Drawn("c", ONE), Drawn("d", passed=0), selector="majority")
     decided = select(task, "select")
