@@ -106,6 +106,21 @@ class PairRow(Contract):
     power: str = Field(description="what this n could have seen, in words")
 
 
+class PartRow(Contract):
+    """What a condition spent on one part of its work, and what came of it, over all its results.
+
+    `tokens` are generated ones. `submitted`: the submissions that the part made; `solved`: those that passed.
+    """
+
+    condition: str
+    part: str
+    title: str
+    calls: int
+    tokens: int
+    submitted: int
+    solved: int
+
+
 class GroupRow(Contract):
     """One line of a breakdown: a group of tasks under every condition, in the report's order."""
 
@@ -279,6 +294,7 @@ class Report(Contract):
     commands: tuple[str, ...]
     conditions: tuple[ConditionRow, ...]
     pairs: tuple[PairRow, ...]
+    parts: tuple[PartRow, ...]
     secondary: tuple[SecondaryRow, ...]
     secondary_note: str
     breakdowns: tuple[Breakdown, ...]

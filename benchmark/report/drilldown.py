@@ -25,6 +25,7 @@ from benchmark.report.content import (
     Status,
     TaskSection,
 )
+from benchmark.report.parts import Spent, spent
 from benchmark.report.words import seconds
 from benchmark.results import RunResults, TaskResult, load_journal, load_record, program_sha256
 from benchmark.run_store import GradeSummary, TaskRecord
@@ -57,6 +58,7 @@ class Told:
     note: AttemptNote
     title: str = ""
     statement: str = ""
+    spent: Spent | None = None
     origin: Origin | None = None
     energy: float | None = None
     isolation: str = ""
@@ -98,6 +100,7 @@ def tell(attempt: Attempt, grade_of: GradeOf) -> Told:
         ),
         title=problem.title if problem else "",
         statement=escaped(problem.statement) if problem else "",
+        spent=spent(state, chosen),
         origin=state.candidates[chosen].origin if chosen else None,
         energy=evidence.energy.value if evidence and isinstance(evidence.energy, Energy) else None,
         isolation=record.grade.isolation if record.grade else "",

@@ -19,6 +19,7 @@ from benchmark.report.content import (
     ListedTask,
     Listing,
     PairRow,
+    PartRow,
     Report,
     TaskSection,
 )
@@ -28,6 +29,7 @@ from benchmark.report.figures import figures
 from benchmark.report.fitting import fit
 from benchmark.report.groups import Group, condition_row, grouped, pair_rows, rate
 from benchmark.report.measured import Measured
+from benchmark.report.parts import part_rows
 from benchmark.report.words import listed, p_value, percent, points, points_between, share
 from benchmark.results import RunResults
 
@@ -85,6 +87,7 @@ def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None, price: Pric
         commands=tuple(_commands(runs)),
         conditions=tuple(rows),
         pairs=tuple(pairs),
+        parts=_spent_on(groups, told),
         secondary=measured.secondary(groups),
         secondary_note=measured.secondary_note,
         breakdowns=breakdowns(groups),
@@ -94,6 +97,18 @@ def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None, price: Pric
         tasks=tuple(kept),
         tasks_note=cut,
     )
+
+
+def _spent_on(groups: Sequence[Group], told: Sequence[Told]) -> tuple[PartRow, ...]:
+    rows: list[PartRow] = []
+    for place, group in enumerate(groups):
+        results = [
+            each for each in told if each.attempt.place == place and each.attempt.result.outcome != "error"
+        ]
+        rows += part_rows(
+            group.label, [(each.spent, each.attempt.result.passed) for each in results if each.spent]
+        )
+    return tuple(rows)
 
 
 # ---------------------------------------------------------------- the top of the page

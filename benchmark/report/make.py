@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from atlas.contracts import Contract
 from atlas.errors import InfrastructureError
 from benchmark.cost import Price
-from benchmark.report.content import ConditionRow, PairRow, Report
+from benchmark.report.content import ConditionRow, PairRow, PartRow, Report
 from benchmark.report.gather import gather
 from benchmark.report.pages import html_page, markdown_page
 from benchmark.results import RunResults
@@ -25,7 +25,7 @@ HTML, MARKDOWN = "report.html", "report.md"
 class Made(Contract):
     """Where the pages are, and their main numbers.
 
-    Rates, intervals and differences are shares of 1; see the types of the two rows.
+    Rates, intervals and differences are shares of 1; see the types of the rows.
     """
 
     html: str
@@ -33,6 +33,7 @@ class Made(Contract):
     warnings: tuple[str, ...]
     conditions: tuple[ConditionRow, ...]
     pairs: tuple[PairRow, ...]
+    parts: tuple[PartRow, ...]
 
 
 def make(runs: Sequence[RunResults], out: Path, console: Console, price: Price | None = None) -> Made:
@@ -81,4 +82,5 @@ def _write(report: Report, out: Path) -> Made:
         warnings=report.warnings,
         conditions=report.conditions,
         pairs=report.pairs,
+        parts=report.parts,
     )

@@ -205,8 +205,8 @@ class Journal:
         return usage
 
     def plans(self) -> None:
-        self.issue("make_plans")
-        self.call("make_plans", 160)
+        self.issue("plans")
+        self.call("plans", 160)
         plans = tuple(
             Plan(
                 algorithm=f"Approach {n}: add as <i>you</i> read",
@@ -215,7 +215,7 @@ class Journal:
             )
             for n in range(self.policy.plans)
         )
-        self.add(PlanMade(command="make_plans", plans=plans))
+        self.add(PlanMade(command="plans", plans=plans))
 
     def candidate(self, command: str, **more: object) -> Candidate:
         self.issue(command)

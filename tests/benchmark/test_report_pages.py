@@ -209,7 +209,7 @@ def bare(text: str) -> Report:
     empty: dict[str, object] = dict.fromkeys(
         ("lead", "warnings", "facts", "commands", "conditions", "secondary", "breakdowns", "listings"), ()
     )
-    empty |= dict.fromkeys(("costs", "plots", "tasks"), ())
+    empty |= dict.fromkeys(("costs", "parts", "plots", "tasks"), ())
     return Report.model_validate(
         {**empty, "title": "t", "pairs": (pair,), "secondary_note": "", "tasks_note": ""}
     )
