@@ -1,4 +1,4 @@
-"""Patch 0006: on a processor with AMX-BF16, a text read at once has the states that other kernels give it."""
+"""Patches 0006, 0007: with AMX-BF16 or AVX512-VNNI, texts have the states that other kernels give them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ AT_ONCE = ("--pooling", "none", "--batch-size", "1024", "--ubatch-size", "1024")
 # Of other kernels the rounding differs: 0.9885 at least. A row, a column or a block of weights that is taken
 # for another leaves nothing alike.
 ALIKE = 0.975
-# Tokens: few, as int8; the fewest that go as bfloat16; rows left over of 16, of 32, and none; many.
-LENGTHS = (20, 48, 49, 63, 64, 81, 350)
+# Tokens: one; rows left over of 4 and of 8, and none; the fewest that AMX multiplies as bfloat16 (48);
+# rows left over of 16 and of 32, and none; more than are gone through at once (128).
+LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 20, 48, 49, 63, 64, 81, 128, 129, 350)
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
-        "amx_bf16" not in Path("/proc/cpuinfo").read_text(), reason="this processor has no AMX-BF16"
+        not {"amx_bf16", "avx512_vnni"} & set(Path("/proc/cpuinfo").read_text().split()),
+        reason="this processor has neither AMX-BF16 nor AVX512-VNNI",
     ),
 ]
 
