@@ -49,6 +49,11 @@ class Attempt:
     run: RunResults
     result: TaskResult
 
+    @property
+    def graded(self) -> bool:
+        """Whether it has a result: the machinery did not fail it."""
+        return self.result.outcome != "error"
+
 
 @dataclass(frozen=True)
 class Told:
@@ -56,9 +61,9 @@ class Told:
 
     attempt: Attempt
     note: AttemptNote
+    spent: Spent
     title: str = ""
     statement: str = ""
-    spent: Spent | None = None
     origin: Origin | None = None
     energy: float | None = None
     isolation: str = ""
@@ -98,9 +103,9 @@ def tell(attempt: Attempt, grade_of: GradeOf) -> Told:
             story=tuple(_lines(steps)),
             note=note,
         ),
+        spent=spent(state, chosen),
         title=problem.title if problem else "",
         statement=escaped(problem.statement) if problem else "",
-        spent=spent(state, chosen),
         origin=state.candidates[chosen].origin if chosen else None,
         energy=evidence.energy.value if evidence and isinstance(evidence.energy, Energy) else None,
         isolation=record.grade.isolation if record.grade else "",

@@ -78,11 +78,7 @@ def _consecutive(groups: Sequence[Group], pairs: Sequence[PairRow]) -> list[Pair
 def _origins(
     place: int, group: Group, told: Sequence[Told], lost: Callable[[Told], bool] | None
 ) -> plots.Origins:
-    known = [
-        each
-        for each in told
-        if each.attempt.place == place and each.attempt.result.outcome != "error" and each.origin
-    ]
+    known = [each for each in told if each.attempt.place == place and each.attempt.graded and each.origin]
     solved = Counter(str(each.origin) for each in known if each.attempt.result.passed)
     missed = sum(map(lost, known)) if lost else None
     return plots.Origins(
@@ -95,7 +91,7 @@ def _origins(
 
 
 def _reliability(told: Sequence[Told]) -> list[plots.Reliability]:
-    graded = [each for each in told if each.attempt.result.outcome != "error"]
+    graded = [each for each in told if each.attempt.graded]
     by_basis = [
         (name, _rate(each.attempt.result.passed for each in graded if each.attempt.result.basis == basis))
         for basis, name in BASES.items()

@@ -102,12 +102,8 @@ def gather(runs: Sequence[RunResults], tick: Tick = lambda *_: None, price: Pric
 def _spent_on(groups: Sequence[Group], told: Sequence[Told]) -> tuple[PartRow, ...]:
     rows: list[PartRow] = []
     for place, group in enumerate(groups):
-        results = [
-            each for each in told if each.attempt.place == place and each.attempt.result.outcome != "error"
-        ]
-        rows += part_rows(
-            group.label, [(each.spent, each.attempt.result.passed) for each in results if each.spent]
-        )
+        graded = [each for each in told if each.attempt.place == place and each.attempt.graded]
+        rows += part_rows(group.label, [(each.spent, each.attempt.result.passed) for each in graded])
     return tuple(rows)
 
 
@@ -303,7 +299,7 @@ def _errors(parts: Parts) -> Listing:
     listed_tasks = []
     for told in parts.told:
         result = told.attempt.result
-        if result.outcome == "error":
+        if not told.attempt.graded:
             section = parts.by_id[result.task]
             listed_tasks.append(
                 ListedTask(

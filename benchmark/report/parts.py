@@ -6,7 +6,7 @@ Pure. Where a condition begins with the baseline's sample, what the other parts 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -53,9 +53,8 @@ def spent(state: TaskState, submitted: str | None) -> Spent:
     return Spent(calls, tokens, _of_candidate(state.candidates[submitted]) if submitted else None)
 
 
-def part_rows(condition: str, results: Iterable[tuple[Spent, bool]]) -> tuple[PartRow, ...]:
+def part_rows(condition: str, results: Sequence[tuple[Spent, bool]]) -> tuple[PartRow, ...]:
     """Sum up the results of a condition, each with whether it passed; parts it never used are left out."""
-    results = list(results)
     rows = (_row(condition, part, results) for part in get_args(Part))
     return tuple(row for row in rows if row.calls or row.solved)
 
