@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from atlas.embedded.own_stack import free_ports
 from atlas.errors import InfrastructureError, StartupError
 
 LOADED_WITHIN_S = 120.0
@@ -105,9 +105,7 @@ def serve(
     Raises:
         StartupError: it ended or has not loaded the model in time; quotes the end of its log.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)
     command = [str(binary), "--model", str(model), "--host", "127.0.0.1", "--port", str(port), *ONE_CORE]
     command += ["--parallel", str(slots), "--ctx-size", str(2048 * slots), *flags]
     command += ["--embeddings"] if embeddings else []

@@ -22,10 +22,10 @@ from atlas.catalogue import CATALOGUE
 from atlas.cli import app
 from atlas.config import Isolation, Settings
 from atlas.doctor import Check, examine, safely
+from atlas.embedded.own_stack import free_ports
 from atlas.errors import StartupError
 from atlas.redis_client import connect
 from tests.support.scripted_gateway import Answer, ScriptedGateway
-from tests.support.stack_process import free_ports
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,12 +15,12 @@ from pathlib import Path
 import psutil
 
 from atlas.client import Gateway
+from atlas.embedded.own_stack import free_ports
 from atlas.embedded.process import Child
 from atlas.embedded.stack import RAPID_FAILURES, RAPID_WINDOW_S
 from atlas.errors import InfrastructureError
 from tests.chaos.request_log import Request, read
 from tests.chaos.schedule import MODEL, STACK, TARGETS, Killed
-from tests.support.stack_process import free_ports
 
 REPO = Path(__file__).parents[2]
 TOKENS_PER_SECOND = 30
@@ -47,8 +46,7 @@ class Field:
         self.data_dir = data_dir or directory / "data"
         self.port = free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._model_port = int(probe.getsockname()[1])
+        self._model_port = free_ports(1)
         self._log = directory / "requests.jsonl"
         self._killed: dict[str, list[float]] = defaultdict(list)
         self._dead: set[psutil.Process] = set()
@@ -89,7 +87,9 @@ class Field:
         deadline = time.monotonic() + READY_S
         async with Gateway(self.url) as gateway:
             while not self._complete() or (await gateway.readiness()).state != "ready":
-                if time.monotonic() > deadline or not self._stack or not self._stack.alive:
+                if ended := self.gave_up():
+                    raise InfrastructureError(f"the stack did not start: {ended}")
+                if time.monotonic() > deadline:
                     raise InfrastructureError(f"the stack does not get ready; logs: {self.directory}")
                 await asyncio.sleep(POLL_S)
         self.look()

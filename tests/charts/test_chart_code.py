@@ -24,6 +24,7 @@ from fastapi import FastAPI
 
 from atlas.config import Settings, load
 from atlas.embedded.apps import APPS, WORKERS
+from atlas.embedded.own_stack import free_ports
 from atlas.policy import POLICIES
 from atlas.problem_file import request_of
 from services.gateway.guard import OPEN_PATHS, key_required
@@ -42,7 +43,6 @@ from tests.charts.rendered_chart import (
     render,
     values_sets,
 )
-from tests.support.stack_process import free_ports
 
 REPO = Path(__file__).parents[2]
 LLAMA_IMAGE = REPO / "services" / "llama-server"

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from atlas.embedded import redis_server
+from atlas.embedded.own_stack import free_ports
 from tests.charts.rendered_chart import (
     chart,
     environment,
@@ -19,7 +20,6 @@ from tests.charts.rendered_chart import (
     render,
     values_sets,
 )
-from tests.support.stack_process import free_ports
 
 
 def redis_directives() -> dict[str, str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from atlas.embedded.own_stack import free_ports
 from atlas.models import ModelFile
-from tests.support.stack_process import free_ports
 
 pytestmark = pytest.mark.integration
 REQUEST = {

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from atlas.embedded.own_stack import free_ports
 from atlas.models import ModelFile
 from tests.support.doc_blocks import Block, blocks
-from tests.support.stack_process import StackProcess, free_ports, running
+from tests.support.stack_process import StackProcess, running
 
 REPO = Path(__file__).parents[2]
 WALKED = ("SETUP", "CONFIGURATION", "OPERATIONS", "TROUBLESHOOTING")

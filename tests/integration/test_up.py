@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from atlas.embedded.own_stack import free_ports
 from atlas.models import ModelFile
-from tests.support.stack_process import StackProcess, free_ports, running
+from tests.support.stack_process import StackProcess, running
 
 pytestmark = pytest.mark.integration
 PROBLEM = {

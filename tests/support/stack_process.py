@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,18 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-
-def free_ports() -> int:
-    """A port with four free ones behind it."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        try:
-            for offset in range(5):
-                socket.create_server(("127.0.0.1", port + offset)).close()
-        except OSError:
-            continue
-        return port
+from atlas.embedded.own_stack import free_ports
 
 
 class StackProcess:

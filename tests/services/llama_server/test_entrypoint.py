@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from atlas.embedded.own_stack import free_ports
 from atlas.models import ModelFile
-from tests.support.stack_process import free_ports
 
 REPO = Path(__file__).parents[3]
 FOLDER = REPO / "services" / "llama-server"
