@@ -23,6 +23,7 @@ from atlas.state import TaskState
 ArmName = Literal["sample", "plan", "repair"]
 ARMS: tuple[ArmName, ...] = ("sample", "plan", "repair")  # of equal ones the first
 REPAIRING = ("repair:", "refine:")
+BRUTE_FORCE = "brute_force:"
 TYPICAL = 500  # characters of a statement: priors are for one of that length
 
 
@@ -47,7 +48,8 @@ def tries(state: TaskState) -> Tries:
 
     A sample costs its own tokens, a planned one its part of the planning too. A repair costs all calls of its
     command, its analysis too, and is a failed try where no program came of it (an unusable answer, a program
-    that was tried before).
+    that was tried before). The brute-force programs that self-tests take are written where a repair would be
+    next, and handed in where nothing else passes: they are the first tries of repair.
     """
     planning = _counted(state, "plans") // len(state.plans) if state.plans else 0
     drawn: dict[ArmName, list[Try]] = {"sample": [], "plan": []}
@@ -55,7 +57,7 @@ def tries(state: TaskState) -> Tries:
         if each.first_hand and _known(state, each.id):
             arm, tokens = _drawn_by(each), each.usage.tokens_out
             drawn[arm].append(Try(_passes(state, each.id), tokens + planning * (arm == "plan"), each.id))
-    repairs = []
+    repairs = _brute_forces(state)
     for command in sorted((c for c in state.answered if c.startswith(REPAIRING)), key=_in_order):
         name = f"{'r' if command.startswith('repair') else 'f'}{command.partition(':')[2]}"
         if name not in state.candidates or _known(state, name):
@@ -110,6 +112,17 @@ def _known(state: TaskState, name: str) -> bool:
 
 def _passes(state: TaskState, name: str) -> bool:
     return name in state.executions and state.executions[name].all_passed
+
+
+def _brute_forces(state: TaskState) -> list[Try]:
+    made = []
+    for command in sorted((c for c in state.answered if c.startswith(BRUTE_FORCE)), key=_in_order):
+        name = f"b{command.partition(':')[2]}"
+        checked = state.brute_force_checks.get(name)
+        if checked is not None or name not in state.brute_forces:
+            passed = checked is not None and checked.all_passed
+            made.append(Try(passed, _counted(state, command), name))
+    return made
 
 
 def _tokens(state: TaskState, command: str, name: str) -> int:

@@ -25,7 +25,14 @@ from rich.table import Table
 
 from atlas.contracts import Contract
 from atlas.errors import BadInput
-from atlas.events import CandidateGenerated, CommandFailed, Entry, ExecutionFinished, TaskSubmitted
+from atlas.events import (
+    BruteForceChecked,
+    CandidateGenerated,
+    CommandFailed,
+    Entry,
+    ExecutionFinished,
+    TaskSubmitted,
+)
 from atlas.policy import Arm, Spending
 from atlas.spending import ARMS, TYPICAL, ArmName, Try, hardness, tries
 from atlas.state import TaskState, apply
@@ -40,7 +47,7 @@ LEAST_TASKS = 10  # of an arm: with fewer a prior is a guess
 SHARES = tuple(n / 10 for n in range(11))
 LENGTHS = tuple(n / 4 for n in range(11))
 # Events after which more may be known of a try.
-OUTCOMES = (CandidateGenerated, CommandFailed, ExecutionFinished)
+OUTCOMES = (BruteForceChecked, CandidateGenerated, CommandFailed, ExecutionFinished)
 EXAMPLES = """examples:
   python -m benchmark.fit_spending data/pools/train-k16 data/runs/train-D --json
   python -m benchmark.fit_spending data/runs/train-D --not-in splits.json#report --out spending.json

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from atlas.commands import Generate, MakePlans, Repair
 from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
-from atlas.events import CandidateGenerated, CommandFailed, ExecutionFinished, PlanMade
+from atlas.events import (
+    BruteForceChecked,
+    BruteForceWritten,
+    CandidateGenerated,
+    CommandFailed,
+    ExecutionFinished,
+    PlanMade,
+)
 from atlas.evidence import Stop
 from atlas.pipeline import advance, decide, stop
 from atlas.policy import Arm, Part, Policy, Spending
@@ -250,3 +257,24 @@ def test_a_repair_costs_every_call_of_its_command_and_counts_where_nothing_came_
     done = tries(state)
     assert done["sample"] == (Try(False, 100),)
     assert done["repair"] == (Try(False, 2 * USAGE.tokens_out), Try(False, USAGE.tokens_out))
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_brute_force_program_is_a_try_of_repair(passes: bool) -> None:
+    """It is asked for where a repair would come next, and costs before any repair is made."""
+    policy = Policy(name="p", k=1, repairs=1, self_tests=2, brute_forces=2)
+    state = generated(begin(submission(policy)), "generate:0", "c0", 100)
+    assert ids(state) == {"brute_force:0"}
+    state = advance(state, [model_call("brute_force:0")]).state
+    written = BruteForceWritten(command="brute_force:0", program="b0", code="# slow")
+    state = advance(state, [written]).state
+    assert tries(state)["repair"] == (), "what becomes of it is not known yet"
+    verdict = Verdict.ACCEPTED if passes else Verdict.WRONG_ANSWER
+    ran = Execution(results=(TestResult(verdict=verdict),) * 2, isolation="fake", seconds=0.0)
+    state = advance(state, [BruteForceChecked(command="check:b0", program="b0", execution=ran)]).state
+    assert tries(state)["repair"] == (Try(passes, USAGE.tokens_out),)
+    state = advance(state, [model_call("brute_force:1")]).state
+    state = advance(state, [CommandFailed(command="brute_force:1", reason="bad_output")]).state
+    assert tries(state)["repair"][1:] == (Try(False, USAGE.tokens_out),), "no program came of it"
+    assert [each.name for each in tries(state)["repair"]] == ["b0", "b1"]
+    assert tries(state)["sample"] == (Try(False, 100),)

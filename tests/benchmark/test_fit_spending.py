@@ -7,10 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_runs import PINS
 from pool_dirs import Draw, write_pool
 
+from atlas.contracts import Example, Execution, Problem, TestResult, Verdict
 from atlas.errors import BadInput
-from atlas.policy import Spending
+from atlas.events import (
+    AnyEvent,
+    BruteForceChecked,
+    BruteForceWritten,
+    CommandFailed,
+    CommandsIssued,
+    Entry,
+    TaskSubmitted,
+)
+from atlas.policy import Policy, Spending
 from atlas.spending import TYPICAL, ArmName, Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
@@ -111,6 +122,24 @@ def test_outcomes_are_in_the_order_in_which_they_came(tmp_path: Path) -> None:
         ("sample", "c0", False),
         ("sample", "c1", True),
     ]
+
+
+def test_a_brute_force_program_is_a_try_of_repair_from_when_it_was_checked() -> None:
+    problem = Problem(statement="Echo it.", examples=(Example(input="1", output="1"),))
+    policy = Policy(name="p", k=2, repairs=1, self_tests=2, brute_forces=2)
+    ran = Execution(results=(TestResult(verdict=Verdict.WRONG_ANSWER),) * 2, isolation="fake", seconds=0.0)
+    events: list[AnyEvent] = [
+        TaskSubmitted(problem=problem, policy=policy, pins=PINS, deadline_s=60),
+        CommandsIssued(ids=("brute_force:0",)),
+        BruteForceWritten(command="brute_force:0", program="b0", code="slow"),
+        CommandsIssued(ids=("check:b0", "brute_force:1")),
+        BruteForceChecked(command="check:b0", program="b0", execution=ran),
+        CommandFailed(command="brute_force:1", reason="bad_output"),
+    ]
+    entries = [Entry(seq=n, time=0.0, event=event) for n, event in enumerate(events, start=1)]
+    assert [(each.arm, each.tried.name) for each in in_order(entries[:4])] == []
+    assert [(each.arm, each.tried.name) for each in in_order(entries[:5])] == [("repair", "b0")]
+    assert [(each.arm, each.tried.name) for each in in_order(entries)] == [("repair", "b0"), ("repair", "b1")]
 
 
 def test_a_pool_without_repairs_says_what_is_missing(

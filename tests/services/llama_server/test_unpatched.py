@@ -1,6 +1,6 @@
 """Without their fields the patches change nothing: tokens, text and logprobs are the unpatched server's.
 
-But for how the kernels of patches 0006 and 0007 round, where the processor has any (test_many_rows.py).
+But for how the kernels of patches 0006 to 0008 round, where the processor has any (test_many_rows.py).
 """
 
 from __future__ import annotations
