@@ -4,7 +4,8 @@ Pure: no I/O, no clock, no randomness. `decide` is asked after every event by wh
 so it must give the same answer to everyone: it reads the journalled state and nothing else.
 
     submitted ─▶ [probe] ─▶ [MakePlans] ─▶ Generate ⇄ Execute (public examples) ⇄ [Repair] ─▶ Select
-                                              │         │   [Repair] after [self-tests: atlas.self_tests]
+                                              │         │   [Repair] after [self-tests: atlas.self_tests],
+                                              │         │   or [brute force] where it is worth more
                                               │         └▶ [compare on generated inputs: atlas.comparing]
                                               └▶ [Score], with Lens weights pinned: before the run, which is
                                                  then in energy order, or after it under a spending rule
@@ -31,7 +32,7 @@ from atlas.schedule import next_generation, plans_are_weighed, stops_early, unto
 from atlas.spending import ArmName, best, hardness, tries
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "7"
+PIPELINE_VERSION = "8"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
 
 
@@ -40,8 +41,8 @@ def decide(state: TaskState) -> frozenset[AnyCommand]:
     if state.closed or state.submitted is None or state.done("select"):
         return frozenset()
     if not state.deadline_reached:
-        if planning := _plans(state):
-            return frozenset(planning)
+        if first := _plans(state) or _brute_force(state):
+            return frozenset(first)
         work = _generations(state) + _scores(state) + _executions(state) + _comparisons(state)
         repairs = [] if work or _not_worth_it(state) else _repairs(state)
         if work := work or repairs or _last_resort(state) or _contest(state):
@@ -162,6 +163,23 @@ def _plans(state: TaskState) -> list[AnyCommand]:
     return [MakePlans(id="plans", n=state.task.policy.plans)] if wanted else []
 
 
+def _brute_force(state: TaskState) -> list[AnyCommand]:
+    """A brute-force program, where a spending rule weighs them: asked for, checked, entered if it passes."""
+    if not self_tests.are_weighed(state) or survivors(state):
+        return []
+    if under_way := self_tests.begun(state) or self_tests.last_resort(state):
+        return under_way
+    drawing = any(command.startswith("generate:") for command in state.open)
+    wanted = not drawing and not _unexecuted(state) and _spends_on(state) == "brute_force"
+    return self_tests.next_program(state) if wanted else []
+
+
+def _brute_forcible(state: TaskState) -> bool:
+    """Whether a brute-force program can be asked for now, or is being written: something has failed first."""
+    possible = self_tests.are_weighed(state) and state.executes and bool(state.candidates) and _probed(state)
+    return possible and not survivors(state) and bool(self_tests.next_program(state))
+
+
 def _plannable(state: TaskState) -> bool:
     """Whether plans can be made now, or are being made."""
     n = 0 if state.is_choice or untold(state) else state.task.policy.plans
@@ -219,6 +237,7 @@ def _possible(state: TaskState) -> list[ArmName]:
     possible: dict[ArmName, bool] = {
         "sample": following is not None,
         "plan": plans_are_weighed(state) and following is not None and _plannable(state),
+        "brute_force": _brute_forcible(state),
         "repair": bool(_repairs(state)),
     }
     return [arm for arm, can in possible.items() if can]

@@ -61,7 +61,9 @@ class Spending(BaseModel):
     """The ways to spend the next tokens on a task that nothing has solved yet (`atlas.spending`).
 
     `plan`: a candidate that follows a plan, what its planning takes included; null: plans come first, and
-    such candidates are samples. `shared`: how much a failed try counts against the other ways, too.
+    such candidates are samples. `brute_force`: a program asked for as slow and simple, handed in if it passes
+    the examples; null: such programs are written before repairs, for their self-tests, and handed in where
+    repairs fail too. `shared`: how much a failed try counts against the other ways, too.
     `length`: how much a long statement counts against every way: priors hold for one of 500 characters, and
     `wrong` grows with this power of how many times longer it is (0: not at all). `price`: once there is a
     program, nothing is begun that is expected to bring fewer passes per generated token (0: all is spent).
@@ -72,6 +74,7 @@ class Spending(BaseModel):
     sample: Arm
     repair: Arm
     plan: Arm | None = None
+    brute_force: Arm | None = None
     shared: float = Field(default=0.0, ge=0, le=1)
     length: float = Field(default=0.0, ge=0, le=4)
     price: float = Field(default=0.0, ge=0, le=1)
@@ -128,8 +131,9 @@ class Policy(BaseModel):
     `self_tests`: before repair, up to so many tests on generated inputs, whose outputs a `quorum` of
     `brute_forces` agree on: slow programs asked for as such, of which those count that pass every public
     example (0: none).
-    `spending`: which comes next, a sample, the plans or a repair, is what is expected to bring more for a
-    token (null: plans, samples, repairs); where nothing would tell programs apart, one is drawn.
+    `spending`: which comes next, a sample, the plans, a brute-force program or a repair, is what is expected
+    to bring most for a token (null: plans, samples, repairs); where nothing would tell programs apart, one is
+    drawn.
     `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
     limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
     before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
@@ -167,7 +171,7 @@ class Policy(BaseModel):
     quorum: int = Field(
         default=2, ge=2, le=8, validate_default=True, description="slow programs that agree on an output"
     )
-    spending: Spending | None = Field(default=None, description="priors of samples, plans, repairs")
+    spending: Spending | None = Field(default=None, description="priors of each way to spend")
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
     input_tokens: int = Field(default=0, ge=0, le=65_536, description="for a round of inputs, 0 or 96 up")
@@ -291,11 +295,12 @@ D = B.model_copy(
         "spending": SPENDING,
         "repairs": 4,
         "refinements": 3,
-        "self_tests": 8,
-        "brute_forces": 2,
+        "brute_forces": 4,
         "token_budget": EQUAL_TOKENS,
     }
 )
+# Self-tests take brute-force programs that pass, any of which ends a task of D's: they have their own policy.
+SELF_TESTED = B.model_copy(update={"name": "self-tests", "repairs": 4, "self_tests": 8, "brute_forces": 2})
 E = D.model_copy(update={"name": "E", "extras": (Part.LENS,)})
 # What pays (docs/V3_ABLATION_STUDY.md): plans and repairs cost more than the samples they would replace.
 FULL = Policy(name="full", k=8, probe=True, token_budget=EQUAL_TOKENS)
@@ -322,15 +327,16 @@ SELF_CONSISTENCY = NO_PLAN.model_copy(
 BLEND_ASC = SELF_CONSISTENCY.model_copy(update={"name": "blend-asc", "adaptive": BlendAsc()})
 REASC = SELF_CONSISTENCY.model_copy(update={"name": "reasc", "adaptive": ReAsc()})
 
-_ABLATION = (A, B, C, D, E, TIERED)
+_ABLATION = (A, B, C, D, E, SELF_TESTED, TIERED)
 _CONTROLS = (RESAMPLE, DIV_SAMPLING, NO_PLAN, SELF_CONSISTENCY, BLEND_ASC, REASC)
 POLICIES = {p.name: p for p in (*_ABLATION, *_CONTROLS, FULL)}
 SUMMARIES = {
     "A": "baseline: one sample at temperature 0, not executed",
     "B": "phase 1: the baseline's sample, then plans and diverse samples, chosen by the public examples",
     "C": "phases 1 and 2: B, run in the Lens's energy order",
-    "D": "phases 1 and 3: samples, plans and repairs, whichever brings most for a token, then brute force",
+    "D": "phases 1 and 3: samples, plans, brute force and repairs, whichever brings most for a token",
     "E": "phases 1, 2 and 3: everything",
+    "self-tests": "B, then repairs that are shown tests of the task's own, which brute-force programs make",
     "thinking-tiers": "B, thinking the longer the more difficult the problem looks after its first samples",
     "resample": "control at D's tokens: plain samples until one passes the public examples",
     "div-sampling": "the problem put in twelve ways, one sample each, until one passes the public examples",

@@ -8,7 +8,8 @@ Inputs are the comparison's first round (`atlas.comparing`). An output is never 
 of different programs that were each asked for as slow and simple, that pass every public example, and that
 give the same when run. The brain stops at the first step after which there can be no quorum. A brute-force
 program is asked for without regard to the limits that a right program has to keep, so it becomes a candidate
-only where all else has failed: right on the examples, if perhaps slow, is better than wrong.
+only where all else has failed: right on the examples, if perhaps slow, is better than wrong. Under a spending
+rule with a prior of theirs such programs are asked for where they are worth most, and entered at once.
 """
 
 from __future__ import annotations
@@ -38,17 +39,32 @@ def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
     policy = state.task.policy
     if not policy.self_tests:
         return []
-    for index in range(policy.brute_forces):
-        name, program = f"{WRITE}:{index}", f"b{index}"
-        if not state.done(name):
-            if not affordable(state, name, 1):
-                break
-            return [WriteBruteForce(id=name, index=index)]
-        if program in state.brute_forces and not state.done(f"check:{program}"):
-            return [CheckBruteForce(id=f"check:{program}", program=program)]
+    if not are_weighed(state) and (step := begun(state) or next_program(state)):
+        return step
     if len(references(state)) < policy.quorum:
         return []
     return _inputs(state) or _tests(state, shown)
+
+
+def are_weighed(state: TaskState) -> bool:
+    """Whether brute-force programs come when they are worth more than what else could be done."""
+    spending = state.task.policy.spending
+    return spending is not None and spending.brute_force is not None
+
+
+def begun(state: TaskState) -> list[AnyCommand]:
+    """Return what checks a brute-force program that is written."""
+    waiting = [name for name in state.brute_forces if not state.done(f"check:{name}")]
+    return [CheckBruteForce(id=f"check:{name}", program=name) for name in waiting]
+
+
+def next_program(state: TaskState) -> list[AnyCommand]:
+    """Return what asks for the next brute-force program; empty where the policy or the budget has none."""
+    for index in range(state.task.policy.brute_forces):
+        name = f"{WRITE}:{index}"
+        if not state.done(name):
+            return [WriteBruteForce(id=name, index=index)] if affordable(state, name, 1) else []
+    return []
 
 
 def last_resort(state: TaskState) -> list[AnyCommand]:

@@ -1,4 +1,4 @@
-"""One more sample, a plan, or one more repair: whichever is expected to bring more for a token. Pure.
+"""A sample, a plan, a brute-force program or a repair: what is expected to bring most for a token. Pure.
 
 Each way of spending is an arm whose chance to pass every public example has a Beta prior; the tries of the
 task at hand, all failed so far, make it smaller. They count whole against their own arm, and in part
@@ -20,8 +20,8 @@ from atlas.contracts import Candidate
 from atlas.policy import Arm, Spending
 from atlas.state import TaskState
 
-ArmName = Literal["sample", "plan", "repair"]
-ARMS: tuple[ArmName, ...] = ("sample", "plan", "repair")  # of equal ones the first
+ArmName = Literal["sample", "plan", "brute_force", "repair"]
+ARMS: tuple[ArmName, ...] = ("sample", "plan", "brute_force", "repair")  # of equal ones the first
 REPAIRING = ("repair:", "refine:")
 BRUTE_FORCE = "brute_force:"
 TYPICAL = 500  # characters of a statement: priors are for one of that length
@@ -48,8 +48,7 @@ def tries(state: TaskState) -> Tries:
 
     A sample costs its own tokens, a planned one its part of the planning too. A repair costs all calls of its
     command, its analysis too, and is a failed try where no program came of it (an unusable answer, a program
-    that was tried before). The brute-force programs that self-tests take are written where a repair would be
-    next, and handed in where nothing else passes: they are the first tries of repair.
+    that was tried before), as of a brute-force program.
     """
     planning = _counted(state, "plans") // len(state.plans) if state.plans else 0
     drawn: dict[ArmName, list[Try]] = {"sample": [], "plan": []}
@@ -57,12 +56,13 @@ def tries(state: TaskState) -> Tries:
         if each.first_hand and _known(state, each.id):
             arm, tokens = _drawn_by(each), each.usage.tokens_out
             drawn[arm].append(Try(_passes(state, each.id), tokens + planning * (arm == "plan"), each.id))
-    repairs = _brute_forces(state)
+    repairs = []
     for command in sorted((c for c in state.answered if c.startswith(REPAIRING)), key=_in_order):
         name = f"{'r' if command.startswith('repair') else 'f'}{command.partition(':')[2]}"
         if name not in state.candidates or _known(state, name):
             repairs.append(Try(_passes(state, name), _tokens(state, command, name), name))
-    return {"sample": tuple(drawn["sample"]), "plan": tuple(drawn["plan"]), "repair": tuple(repairs)}
+    samples, plans, brute_forces = (tuple(each) for each in (*drawn.values(), _brute_forces(state)))
+    return {"sample": samples, "plan": plans, "brute_force": brute_forces, "repair": tuple(repairs)}
 
 
 def best(
@@ -71,13 +71,18 @@ def best(
     """Return the arm of those that are possible whose next try is worth most, given the task's failed tries.
 
     None where none is possible or worth the price. Without a prior of plans their tries are samples like
-    others. `harder`: see `hardness`.
+    others, and without one of brute-force programs, which then come before repairs, theirs are repairs.
+    `harder`: see `hardness`.
     """
     priors: dict[ArmName, Arm] = {"sample": spending.sample, "repair": spending.repair}
     if spending.plan is None:
         done = {**done, "sample": (*done["sample"], *done["plan"]), "plan": ()}
     else:
         priors["plan"] = spending.plan
+    if spending.brute_force is None:
+        done = {**done, "repair": (*done["brute_force"], *done["repair"]), "brute_force": ()}
+    else:
+        priors["brute_force"] = spending.brute_force
     every = sum(map(len, done.values()))
 
     def worth(arm: ArmName) -> float:

@@ -21,10 +21,10 @@ def self_testing(event: AnyEvent) -> Told | None:
     """Tell an event of self-tests; None for any other."""
     match event:
         case BruteForceWritten(program=name):
-            return f"{name} written: slow and simple, to make tests with", "plain", ()
+            return f"{name} written: slow and simple", "plain", ()
         case BruteForceChecked(program=name, execution=ran):
             good = ran.all_passed
-            use = "" if good else ": it makes no test"
+            use = "" if good else ": it is of no use"
             return f"{name} {_passes(ran, 'public example')}{use}", "plain" if good else "bad", ()
         case SelfTestsMade(tests=tests, inputs=inputs):
             said = f"{count(len(tests), 'self-test')} from {count(inputs, 'input')}, by agreement"

@@ -44,6 +44,7 @@ from benchmark.statistics.resampling import bootstrap_mean
 from benchmark.stored import write_atomic
 
 LEAST_TASKS = 10  # of an arm: with fewer a prior is a guess
+OPTIONAL: tuple[ArmName, ...] = ("plan", "brute_force")
 SHARES = tuple(n / 10 for n in range(11))
 LENGTHS = tuple(n / 4 for n in range(11))
 # Events after which more may be known of a try.
@@ -157,14 +158,14 @@ def fit(done: Sequence[Course]) -> tuple[float, float, dict[ArmName, tuple[Arm, 
 
     Both are those of 0, 0.1 ... 1 and of 0, 0.25 ... 2.5 under which all tries together are most likely (the
     length is found first, with nothing shared). The share takes runs that differ in how many samples went
-    before the repairs, or nothing tells it from the priors. There is no prior of plans where fewer than 10
-    tasks followed any.
+    before the repairs, or nothing tells it from the priors. There is no prior of plans, or of brute force,
+    where fewer than 10 tasks had any.
 
     Raises:
         BadInput: fewer than 10 tasks have samples, or repairs.
     """
     tasks = {arm: sum(any(each.arm == arm for each in task.made) for task in done) for arm in ARMS}
-    fitted_to: list[ArmName] = [arm for arm in ARMS if arm != "plan" or tasks[arm] >= LEAST_TASKS]
+    fitted_to = [arm for arm in ARMS if arm not in OPTIONAL or tasks[arm] >= LEAST_TASKS]
     for arm in fitted_to:
         if tasks[arm] < LEAST_TASKS:
             raise BadInput(

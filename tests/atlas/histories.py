@@ -76,6 +76,7 @@ SAMPLING = SamplingParams(temperature=0.7, max_tokens=64, seed=1)
 EVEN = Spending(sample=Arm(right=1, wrong=2, tokens=5), repair=Arm(right=1, wrong=1, tokens=8))
 WEIGHED = EVEN.model_copy(update={"plan": Arm(right=1, wrong=1, tokens=6), "shared": 0.5})
 PRICED = WEIGHED.model_copy(update={"length": 1.0, "price": 0.02})
+FORCED = PRICED.model_copy(update={"brute_force": Arm(right=2, wrong=1, tokens=5)})
 USAGE = Usage(tokens_in=10, tokens_out=5)
 
 
@@ -146,7 +147,7 @@ def _not_comparing() -> st.SearchStrategy[Policy]:
         execute=st.sampled_from([True, True, False]),
         repairs=st.sampled_from([0, 0, 1, 2]),
         refinements=st.sampled_from([0, 0, 2]),
-        spending=st.sampled_from([None, EVEN, WEIGHED, PRICED]),
+        spending=st.sampled_from([None, EVEN, WEIGHED, PRICED, FORCED]),
         self_tests=st.sampled_from([0, 2]),
         brute_forces=st.sampled_from([2, 3]),
         adaptive=st.sampled_from([None, None, BlendAsc(confidence=0.6), ReAsc()]),

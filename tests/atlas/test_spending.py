@@ -61,6 +61,16 @@ def test_the_better_arm_comes_next_and_a_tie_draws_a_sample(sample: Arm, repair:
     assert best(alike, NONE, ("repair", "plan", "sample")) == "sample"
 
 
+def test_without_a_prior_of_brute_force_its_tries_are_repairs() -> None:
+    spending = Spending(sample=ARM, repair=Arm(right=2, wrong=3, tokens=100))
+    after: Tries = {**NONE, "brute_force": tuple(failed(100, 100, 100))}
+    assert best(spending, NONE, ARMS) == "repair"
+    assert best(spending, after, ARMS) == "sample"
+    weighed = spending.model_copy(update={"brute_force": ARM})
+    assert best(weighed, after, ARMS) == "repair"
+    assert best(weighed, NONE, ("brute_force",)) == "brute_force"
+
+
 def test_without_a_prior_of_plans_their_tries_are_samples() -> None:
     spending = Spending(sample=ARM, repair=ARM)
     after: Tries = {**NONE, "plan": tuple(failed(100))}
@@ -260,21 +270,80 @@ def test_a_repair_costs_every_call_of_its_command_and_counts_where_nothing_came_
 
 
 @pytest.mark.parametrize("passes", [True, False])
-def test_a_brute_force_program_is_a_try_of_repair(passes: bool) -> None:
-    """It is asked for where a repair would come next, and costs before any repair is made."""
+def test_a_brute_force_program_is_a_try_once_it_was_checked(passes: bool) -> None:
     policy = Policy(name="p", k=1, repairs=1, self_tests=2, brute_forces=2)
     state = generated(begin(submission(policy)), "generate:0", "c0", 100)
     assert ids(state) == {"brute_force:0"}
     state = advance(state, [model_call("brute_force:0")]).state
     written = BruteForceWritten(command="brute_force:0", program="b0", code="# slow")
     state = advance(state, [written]).state
-    assert tries(state)["repair"] == (), "what becomes of it is not known yet"
+    assert tries(state)["brute_force"] == (), "what becomes of it is not known yet"
     verdict = Verdict.ACCEPTED if passes else Verdict.WRONG_ANSWER
     ran = Execution(results=(TestResult(verdict=verdict),) * 2, isolation="fake", seconds=0.0)
     state = advance(state, [BruteForceChecked(command="check:b0", program="b0", execution=ran)]).state
-    assert tries(state)["repair"] == (Try(passes, USAGE.tokens_out),)
+    assert tries(state)["brute_force"] == (Try(passes, USAGE.tokens_out),)
     state = advance(state, [model_call("brute_force:1")]).state
     state = advance(state, [CommandFailed(command="brute_force:1", reason="bad_output")]).state
-    assert tries(state)["repair"][1:] == (Try(False, USAGE.tokens_out),), "no program came of it"
-    assert [each.name for each in tries(state)["repair"]] == ["b0", "b1"]
+    assert tries(state)["brute_force"][1:] == (Try(False, USAGE.tokens_out),), "no program came of it"
+    assert [each.name for each in tries(state)["brute_force"]] == ["b0", "b1"]
     assert tries(state)["sample"] == (Try(False, 100),)
+
+
+FORCING = Spending(
+    sample=Arm(right=1, wrong=1, tokens=100),
+    brute_force=Arm(right=0.8, wrong=1, tokens=100),
+    repair=Arm(right=0.1, wrong=10, tokens=200),
+)
+
+
+def forced(state: TaskState, index: int, *, passes: bool) -> TaskState:
+    """A brute-force program for 5 tokens, written and checked."""
+    name = f"b{index}"
+    state = advance(state, [model_call(f"brute_force:{index}")]).state
+    written = BruteForceWritten(command=f"brute_force:{index}", program=name, code=f"# slow {index}")
+    state = advance(state, [written]).state
+    assert ids(state) == {f"check:{name}"}
+    verdict = Verdict.ACCEPTED if passes else Verdict.WRONG_ANSWER
+    ran = Execution(results=(TestResult(verdict=verdict),) * 2, isolation="fake", seconds=0.0)
+    return advance(state, [BruteForceChecked(command=f"check:{name}", program=name, execution=ran)]).state
+
+
+def test_brute_force_comes_when_it_is_worth_most_and_what_passes_is_entered_at_once() -> None:
+    policy = Policy(name="p", k=3, repairs=1, brute_forces=2, self_tests=2, spending=FORCING)
+    state = begin(submission(policy))
+    assert ids(state) == {"generate:0"}
+    state = generated(state, "generate:0", "c0", 100)
+    assert ids(state) == {"brute_force:0"}, "0.8 of 1.8 for 1 of 3"
+    dear = forced(state, 0, passes=False)
+    assert ids(dear) == {"brute_force:1"}, "it was cheap: 0.8 of 2.8 for 52 tokens"
+    dear = forced(dear, 1, passes=False)
+    assert ids(dear) == {"generate:1"}, "no more of them than the policy asks for"
+    state = forced(state, 0, passes=True)
+    assert ids(state) == {"enter:b0"}
+    slow = Candidate(id="b0", origin="brute_force", code="# slow 0", sampling=SAMPLING, usage=USAGE)
+    state = advance(state, [CandidateGenerated(command="enter:b0", candidate=slow)]).state
+    assert ids(state) == {"execute:b0"}
+    right = Execution(results=(TestResult(verdict=Verdict.ACCEPTED),) * 2, isolation="fake", seconds=0.0)
+    state = advance(state, [ExecutionFinished(command="execute:b0", candidate="b0", execution=right)]).state
+    assert ids(state) == {"select"}
+    assert tries(state)["sample"] == (Try(False, 100),), "what is entered is no sample"
+
+
+def test_repairs_do_not_ask_for_brute_force_that_is_weighed() -> None:
+    """Its programs were not worth their tokens: self-tests take what passing ones there are."""
+    hopeless = FORCING.model_copy(update={"brute_force": Arm(right=0.001, wrong=1000, tokens=100)})
+    policy = Policy(name="p", k=1, repairs=1, brute_forces=2, self_tests=2, spending=hopeless)
+    state = generated(begin(submission(policy)), "generate:0", "c0", 100)
+    assert ids(state) == {"repair:0"}
+    state = generated(state, "repair:0", "r0", 100)
+    assert ids(state) == {"brute_force:0"}, "what is left is still spent"
+
+
+@pytest.mark.parametrize("more", [{"brute_forces": 0}, {"execute": False}, {"stop_after_passing": 0}])
+def test_brute_force_is_for_tasks_on_which_something_has_failed(more: dict[str, Any]) -> None:
+    policy = Policy(name="p", k=2, spending=FORCING, **({"brute_forces": 2} | more))
+    state = begin(submission(policy))
+    while not state.closed:
+        command = min(decide(state), key=lambda c: c.id)
+        state = advance(state, answer(state, command, plainest)).state
+    assert not state.brute_forces

@@ -234,7 +234,7 @@ def test_every_history_can_be_told(data: st.DataObject, submitted: TaskSubmitted
         assert line.isprintable()
     scores = {step.text for step in steps if " scored: " in step.text}
     assert scores <= {f"c{n} scored: {e}" for n in range(6) for e in SCORES} | {
-        f"{kind}{n} scored: {e}" for kind in "rf" for n in range(2) for e in SCORES
+        f"{kind}{n} scored: {e}" for kind in "rfb" for n in range(2) for e in SCORES
     }
     revoked = [event.ids for event in events if isinstance(event, CommandsRevoked)]
     assert [s.text for s in steps if s.text.startswith("no longer")] == [

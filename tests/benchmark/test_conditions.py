@@ -37,6 +37,7 @@ def test_the_ablation_and_its_controls_are_listed_with_what_they_lack(
         "C",
         "D",
         "E",
+        "self-tests",
         "thinking-tiers",
         "resample",
         "div-sampling",
@@ -66,7 +67,8 @@ def test_the_conditions_differ_by_what_each_phase_adds() -> None:
     assert needs["A"] == set()
     assert needs["B"] == {Part.PLAN_SEARCH, Part.DIV_SAMPLING, Part.BUDGET_FORCING}
     assert needs["C"] - needs["B"] == {Part.LENS}
-    assert needs["D"] - needs["B"] == {Part.SELF_TESTS, Part.PR_COT, Part.REFINEMENT}
+    assert needs["D"] - needs["B"] == {Part.PR_COT, Part.REFINEMENT}
+    assert needs["self-tests"] - needs["B"] == {Part.SELF_TESTS, Part.PR_COT}
     assert needs["E"] == needs["C"] | needs["D"]
     assert needs["self-consistency"] == {Part.OUTPUT_AGREEMENT}
     for control in ("resample", "no-plan", "self-consistency"):

@@ -124,7 +124,7 @@ def test_outcomes_are_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     ]
 
 
-def test_a_brute_force_program_is_a_try_of_repair_from_when_it_was_checked() -> None:
+def test_a_brute_force_program_is_a_try_from_when_it_was_checked() -> None:
     problem = Problem(statement="Echo it.", examples=(Example(input="1", output="1"),))
     policy = Policy(name="p", k=2, repairs=1, self_tests=2, brute_forces=2)
     ran = Execution(results=(TestResult(verdict=Verdict.WRONG_ANSWER),) * 2, isolation="fake", seconds=0.0)
@@ -138,8 +138,11 @@ def test_a_brute_force_program_is_a_try_of_repair_from_when_it_was_checked() -> 
     ]
     entries = [Entry(seq=n, time=0.0, event=event) for n, event in enumerate(events, start=1)]
     assert [(each.arm, each.tried.name) for each in in_order(entries[:4])] == []
-    assert [(each.arm, each.tried.name) for each in in_order(entries[:5])] == [("repair", "b0")]
-    assert [(each.arm, each.tried.name) for each in in_order(entries)] == [("repair", "b0"), ("repair", "b1")]
+    assert [(each.arm, each.tried.name) for each in in_order(entries[:5])] == [("brute_force", "b0")]
+    assert [(each.arm, each.tried.name) for each in in_order(entries)] == [
+        ("brute_force", "b0"),
+        ("brute_force", "b1"),
+    ]
 
 
 def test_a_pool_without_repairs_says_what_is_missing(

@@ -216,7 +216,7 @@ def test_near_equal_floats_are_one_output_and_a_value_without_a_word_in_json_is_
 
 def test_who_uses_them() -> None:
     uses = {name for name, policy in POLICIES.items() if Part.SELF_TESTS in policy.needs}
-    assert uses == {"D", "E"}
+    assert uses == {"self-tests"}
     assert FULL.self_tests == 0
     with pytest.raises(ValueError, match="quorum"):
         Policy(name="t", self_tests=1, brute_forces=1)
