@@ -209,10 +209,12 @@ def test_spent_to_the_end_is_no_stop() -> None:
         ({"extras": (Part.LENS,)}, None, 1),
         ({"extras": (Part.LENS,)}, "w", 3),
         ({"inputs": 2}, None, 3),
-        ({"spending": None}, None, 3),
+        ({"spending": None}, None, 1),
+        ({"probe": False}, None, 1),
+        ({"spending": None, "probe": False}, None, 3),
     ],
 )
-def test_without_examples_a_rule_draws_on_only_where_something_tells_programs_apart(
+def test_without_examples_more_is_drawn_only_where_something_tells_programs_apart(
     more: dict[str, Any], weights: str | None, drawn: int
 ) -> None:
     spending = Spending(sample=ARM, repair=ARM, plan=ARM)
