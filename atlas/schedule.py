@@ -49,8 +49,8 @@ def untold(state: TaskState) -> bool:
     """Whether the policy begins with the likeliest program, or spends by a rule, and nothing tells of others.
 
     Where there are no public examples to pass, and neither votes nor energies to choose by, the first program
-    is as good as any further one: of 84 tasks of the `train` split and models the baseline's sample was right on
-    43, the likeliest of it and seven others on 42.
+    is as good as any further one: of 84 tasks of the `train` split and models the baseline's sample was right
+    on 43, the likeliest of it and seven others on 42.
     """
     policy = state.task.policy
     voted = state.is_choice or state.compares or policy.adaptive is not None
