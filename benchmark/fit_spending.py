@@ -4,7 +4,8 @@ Each arm's chance is Beta over tasks: a task has a chance of its own that a try 
 and the prior is what these chances are like (`benchmark.statistics.beta_binomial`). It holds whatever stopped
 the tries, since the likelihood of a sequence does not know the rule that ended it. Samples come from pools
 and runs alike; repairs from runs whose policy repairs, so that their prior is of tasks on which samples have
-failed, as in the rule. No label is read: passing the public examples is all that the rule predicts.
+failed, as in the rule. No label is read: passing the public examples is all that the rule predicts. What
+a price would cost and save is told too (`benchmark.spending_prices`); which one is pinned is a choice.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import hashlib
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -39,6 +41,7 @@ from atlas.state import TaskState, apply
 from benchmark.command import COMPLETE, carry_out
 from benchmark.datasets.id_lists import refuse
 from benchmark.results import digests, load_journal, load_runs
+from benchmark.spending_prices import Played, Recorded, merged, played
 from benchmark.statistics.beta_binomial import Drawn, fit_beta, log_likelihood
 from benchmark.statistics.resampling import bootstrap_mean
 from benchmark.stored import write_atomic
@@ -97,6 +100,7 @@ class Fit(Contract):
 
     spending: Spending
     arms: dict[ArmName, FittedArm]
+    prices: tuple[Played, ...]
     models: tuple[str, ...]
     command: str
     data: dict[str, str]
@@ -110,8 +114,8 @@ def fitted(options: argparse.Namespace) -> Fit:
         AtlasError: a run cannot be read, holds a task that is to be kept out, or has too few tries.
     """
     done: list[Course] = []
+    of_task: dict[tuple[str, str], list[Course]] = defaultdict(list)
     names: set[str] = set()
-    models: set[str] = set()
     runs = load_runs(options.runs)
     for run in runs:
         for result in run.graded:
@@ -122,16 +126,24 @@ def fitted(options: argparse.Namespace) -> Fit:
             if not submitted.problem.examples or not submitted.policy.execute:
                 continue
             done.append(Course(in_order(entries), len(submitted.problem.statement)))
+            of_task[submitted.pins.model, result.task].append(done[-1])
             names.add(result.task)
-            models.add(submitted.pins.model)
     refuse(names, options.not_in, "runs")
     data = digests([run.directory for run in runs], grades=False)
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     shared, length, arms = fit(done)
+    spending = Spending(shared=shared, length=length, **{name: arm for name, (arm, _) in arms.items()})
+    tasks = [
+        Recorded(
+            model, merged([(each.arm, each.tried) for each in one.made] for one in found), found[0].characters
+        )
+        for (model, _), found in of_task.items()
+    ]
     fit_ = Fit(
-        spending=Spending(shared=shared, length=length, **{name: arm for name, (arm, _) in arms.items()}),
+        spending=spending,
         arms={name: facts for name, (_, facts) in arms.items()},
-        models=tuple(sorted(models)),
+        prices=played(spending, tasks, options.budget),
+        models=tuple(sorted({model for model, _ in of_task})),
         command=shlex.join(["python", "-m", "benchmark.fit_spending", *sys.argv[1:]]),
         data=data,
         date=datetime.now(timezone.utc).date().isoformat(),
@@ -233,6 +245,10 @@ def show(result: Fit, console: Console) -> None:
         low, high = facts.interval
         table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
     console.print(table)
+    costs = Table("model", "price", "tasks", "passed", "tokens a task", title="at a price")
+    for row in result.prices:
+        costs.add_row(row.model, f"{row.price:g}", f"{row.tasks:,}", f"{row.passed:,}", f"{row.tokens:,.0f}")
+    console.print(costs)
     console.print(f"a failed try counts {result.spending.shared:g} against each of the other arms")
     console.print(f"'wrong' grows with a statement's length to the power of {result.spending.length:g}")
 
@@ -249,6 +265,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="a run's or a pool's directory")
     add("--not-in", action="append", default=[], metavar="FILE[#KEY]", help="refuse tasks with these ids")
+    add(
+        "--budget",
+        type=int,
+        default=1024,
+        metavar="N",
+        help="tokens of a task, where prices are tried [1024]",
+    )
     add("--out", type=Path, metavar="FILE", help="write the result to a file as well")
     add("--json", action="store_true", help="last line of stdout: the result as one JSON object")
     return parser.parse_args(argv)
