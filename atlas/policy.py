@@ -276,8 +276,8 @@ _THINKING: ThinkingTokens = 2048
 
 # What a try of each arm brought, by `benchmark.fit_spending` on the `train` split of the development data:
 # 2,658 samples of 373 tasks and models, 37 planned tries of 22, 41 brute-force programs of 21, 38 repairs of
-# 19. The price is the highest of those tried at which two models together, on 107 and 108 of those tasks, pass
-# at most one fewer than without a price.
+# 19. The price is the highest of those tried at which two models together, on 107 and 108 of those tasks, end
+# up with at most one fewer that passes.
 SPENDING = Spending(
     sample=Arm(right=0.4028, wrong=1.177, tokens=54.5),
     plan=Arm(right=0.3389, wrong=0.2247, tokens=264.1),
