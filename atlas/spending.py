@@ -18,12 +18,12 @@ from typing import Literal
 
 from atlas.contracts import Candidate
 from atlas.policy import Arm, Spending
+from atlas.self_tests import WRITE
 from atlas.state import TaskState
 
 ArmName = Literal["sample", "plan", "brute_force", "repair"]
 ARMS: tuple[ArmName, ...] = ("sample", "plan", "brute_force", "repair")  # of equal ones the first
 REPAIRING = ("repair:", "refine:")
-BRUTE_FORCE = "brute_force:"
 TYPICAL = 500  # characters of a statement: priors are for one of that length
 
 
@@ -121,7 +121,7 @@ def _passes(state: TaskState, name: str) -> bool:
 
 def _brute_forces(state: TaskState) -> list[Try]:
     made = []
-    for command in sorted((c for c in state.answered if c.startswith(BRUTE_FORCE)), key=_in_order):
+    for command in sorted((c for c in state.answered if c.startswith(f"{WRITE}:")), key=_in_order):
         name = f"b{command.partition(':')[2]}"
         checked = state.brute_force_checks.get(name)
         if checked is not None or name not in state.brute_forces:
