@@ -158,8 +158,7 @@ def _unexecuted(state: TaskState) -> list[Candidate]:
 def _plans(state: TaskState) -> list[AnyCommand]:
     wanted = _plannable(state)
     if wanted and plans_are_weighed(state) and "plans" not in state.open:
-        drawing = any(command.startswith("generate:") for command in state.open)
-        wanted = not drawing and not _unexecuted(state) and _spends_on(state) == "plan"
+        wanted = _comes_next(state, "plan")
     return [MakePlans(id="plans", n=state.task.policy.plans)] if wanted else []
 
 
@@ -169,9 +168,7 @@ def _brute_force(state: TaskState) -> list[AnyCommand]:
         return []
     if under_way := self_tests.begun(state) or self_tests.last_resort(state):
         return under_way
-    drawing = any(command.startswith("generate:") for command in state.open)
-    wanted = not drawing and not _unexecuted(state) and _spends_on(state) == "brute_force"
-    return self_tests.next_program(state) if wanted else []
+    return self_tests.next_program(state) if _comes_next(state, "brute_force") else []
 
 
 def _brute_forcible(state: TaskState) -> bool:
@@ -223,6 +220,12 @@ def _spends_on(state: TaskState) -> ArmName | None:
     harder = hardness(spending.length, len(state.task.problem.statement))
     price = spending.price if programs(state) else 0.0
     return best(spending, tries(state), _possible(state), harder, price)
+
+
+def _comes_next(state: TaskState, arm: ArmName) -> bool:
+    """Whether the spending rule would do this next, once what was drawn is known."""
+    drawing = any(command.startswith("generate:") for command in state.open)
+    return not drawing and not _unexecuted(state) and _spends_on(state) == arm
 
 
 def _not_worth_it(state: TaskState) -> bool:

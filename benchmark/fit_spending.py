@@ -115,7 +115,6 @@ def fitted(options: argparse.Namespace) -> Fit:
     """
     done: list[Course] = []
     of_task: dict[tuple[str, str], list[Course]] = defaultdict(list)
-    names: set[str] = set()
     runs = load_runs(options.runs)
     for run in runs:
         for result in run.graded:
@@ -127,7 +126,7 @@ def fitted(options: argparse.Namespace) -> Fit:
                 continue
             done.append(Course(in_order(entries), len(submitted.problem.statement)))
             of_task[submitted.pins.model, result.task].append(done[-1])
-            names.add(result.task)
+    names = {task for _, task in of_task}
     refuse(names, options.not_in, "runs")
     data = digests([run.directory for run in runs], grades=False)
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """What a price of the spending rule costs and saves: recorded tries, played in the rule's order. Pure.
 
 The rule decides as in a task (`atlas.spending.best`), and a try has the outcome of the next recorded one of
-its arm. Where none is left of an arm it cannot be chosen: with few recorded, no price shows what more bring.
+its arm. Where none is left of an arm it cannot be chosen: no price then shows what more of it would bring.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def play(spending: Spending, task: Recorded, price: float, budget: int) -> tuple
     spent = 0
     while budget - spent >= LEAST_TOKENS:
         left = [arm for arm in ARMS if len(done[arm]) < len(task.tries[arm])]
-        first: ArmName | None = "sample" if "sample" in left else None
-        arm = best(spending, done, left, harder, price) if done["sample"] else first
+        begun = bool(done["sample"])
+        among = [arm for arm in left if begun or arm == "sample"]
+        arm = best(spending, done, among, harder, price if begun else 0.0)
         if arm is None:
             break
         tried = task.tries[arm][len(done[arm])]
