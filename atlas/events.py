@@ -25,7 +25,7 @@ from atlas.contracts import (
 )
 from atlas.evidence import CandidateCluster, Evidence
 from atlas.generated_inputs import GeneratedInput, ProbedRun, Validation, WrittenInputs
-from atlas.policy import Part, Policy, missing
+from atlas.policy import Part, Policy, Spending, missing
 from atlas.span_embedding import SpanEmbedding
 from atlas.upcasting import SCHEMA_VERSION, UNVERSIONED, upcast_event
 
@@ -68,6 +68,11 @@ class TaskSubmitted(Event):
     def missing(self) -> tuple[Part, ...]:
         """Parts of the policy that it runs without."""
         return missing(self.policy, self.pins.lens_weights, thinks=self.pins.thinks)
+
+    @property
+    def spending(self) -> Spending | None:
+        """The priors by which the task's tokens are spent; None: plans, samples and repairs in that order."""
+        return self.policy.spending_for(self.pins.model)
 
 
 class CommandsIssued(Event):

@@ -203,7 +203,7 @@ def _generations(state: TaskState) -> list[AnyCommand]:
         waits = waits or _scores(state) or (not _ranked(state) and _unexecuted(state))
     if waits:
         return []  # a sample that may prove needless waits for the verdict on the last one
-    drawn = state.task.policy.spending is None or _spends_on(state) in ("sample", "plan")
+    drawn = state.task.spending is None or _spends_on(state) in ("sample", "plan")
     return [command] if drawn else []
 
 
@@ -212,7 +212,7 @@ def _spends_on(state: TaskState) -> ArmName | None:
 
     None without a rule, and where nothing is possible or worth its price.
     """
-    spending, following = state.task.policy.spending, next_generation(state)
+    spending, following = state.task.spending, next_generation(state)
     if spending is None:
         return None
     if plans_are_weighed(state) and following is not None and following.plan is not None:
@@ -230,7 +230,7 @@ def _comes_next(state: TaskState, arm: ArmName) -> bool:
 
 def _not_worth_it(state: TaskState) -> bool:
     """Whether something could be done, and nothing of it is worth the price of the policy's spending rule."""
-    refused = state.task.policy.spending is not None and _spends_on(state) is None
+    refused = state.task.spending is not None and _spends_on(state) is None
     return refused and bool(_possible(state))
 
 
@@ -251,7 +251,7 @@ def _ranked(state: TaskState) -> bool:
 
     Not under a spending rule, which needs each one's outcome before it draws the next.
     """
-    return state.scores and state.task.policy.spending is None
+    return state.scores and state.task.spending is None
 
 
 def _scores(state: TaskState) -> list[AnyCommand]:

@@ -134,7 +134,7 @@ class Policy(BaseModel):
     example (0: none).
     `spending`: which comes next, a sample, the plans, a brute-force program or a repair, is what is expected
     to bring most for a token (null: plans, samples, repairs); where nothing would tell programs apart, only
-    one is drawn.
+    one is drawn. `spending_of`: the same for models whose tries it was fitted to, instead.
     `token_budget`: tokens the model may generate for the task in all its calls, prompts not counted (0: no
     limit); no call is made that could exceed it. `thinking_tokens`: how long a model that thinks may think
     before each candidate, `max_tokens` coming on top (budget forcing; 0: it answers at once, as other models
@@ -173,6 +173,9 @@ class Policy(BaseModel):
         default=2, ge=2, le=8, validate_default=True, description="slow programs that agree on an output"
     )
     spending: Spending | None = Field(default=None, description="priors of each way to spend")
+    spending_of: dict[str, Spending] = Field(
+        default_factory=dict, max_length=16, description="priors of their own, by the model's name"
+    )
     token_budget: int = Field(default=0, ge=0, le=10_000_000, description="generated tokens, 0: no limit")
     inputs: int = Field(default=0, ge=0, le=64, description="generated inputs to compare programs on")
     input_tokens: int = Field(default=0, ge=0, le=65_536, description="for a round of inputs, 0 or 96 up")
@@ -192,6 +195,13 @@ class Policy(BaseModel):
     thinking_tiers: tuple[Tier, ...] = Field(default=(), max_length=7, description="by difficulty, ascending")
     waits: int = Field(default=0, ge=0, le=3, description="per candidate")
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @field_validator("spending_of")
+    @classmethod
+    def _instead(cls, of: dict[str, Spending], info: ValidationInfo) -> dict[str, Spending]:
+        if of and info.data.get("spending", of) is None:
+            raise ValueError("'spending_of' needs 'spending': that of all other models")
+        return of
 
     @field_validator("input_tokens")
     @classmethod
@@ -240,6 +250,10 @@ class Policy(BaseModel):
     def generated_inputs(self) -> int:
         """How many inputs a round makes: for comparing programs, for self-tests, or for both."""
         return max(self.inputs, self.self_tests)
+
+    def spending_for(self, model: str) -> Spending | None:
+        """Return the priors of each way to spend with the model of this name; None: it is not weighed."""
+        return self.spending_of.get(model, self.spending)
 
     @property
     def needs(self) -> tuple[Part, ...]:

@@ -40,7 +40,7 @@ def stops_early(state: TaskState) -> bool:
 
 def plans_are_weighed(state: TaskState) -> bool:
     """Whether plans come when they are worth more than what else could be done, and not first."""
-    spending = state.task.policy.spending
+    spending = state.task.spending
     weighed = spending is not None and spending.plan is not None
     return weighed and stops_early(state)
 

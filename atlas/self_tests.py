@@ -48,7 +48,7 @@ def work(state: TaskState, shown: Sequence[Candidate]) -> list[AnyCommand]:
 
 def are_weighed(state: TaskState) -> bool:
     """Whether brute-force programs come when they are worth more than what else could be done."""
-    spending = state.task.policy.spending
+    spending = state.task.spending
     return spending is not None and spending.brute_force is not None
 
 

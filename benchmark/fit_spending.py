@@ -4,8 +4,10 @@ Each arm's chance is Beta over tasks: a task has a chance of its own that a try 
 and the prior is what these chances are like (`benchmark.statistics.beta_binomial`). It holds whatever stopped
 the tries, since the likelihood of a sequence does not know the rule that ended it. Samples come from pools
 and runs alike; repairs from runs whose policy repairs, so that their prior is of tasks on which samples have
-failed, as in the rule. No label is read: passing the public examples is all that the rule predicts. What
-a price would cost and save is told too (`benchmark.spending_prices`); which one is pinned is a choice.
+failed, as in the rule. No label is read: passing the public examples is all that the rule predicts. Runs of
+several models give each priors of its own; what a failure or a long statement counts is fitted to all of
+them. What a price would cost and save is told too (`benchmark.spending_prices`); which one is pinned is a
+choice.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ EXAMPLES = """examples:
   python -m benchmark.fit_spending data/pools/train-k16 data/runs/train-D --json
   python -m benchmark.fit_spending data/runs/train-D --not-in splits.json#report --out spending.json
 
-The result's `spending` is what a policy's field of that name takes.
+The result's `spending` and `spending_of` are what a policy's fields of those names take.
 exit codes: 0 fitted; 1 could not run; 2 wrong arguments"""
 
 
@@ -70,10 +72,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Course:
-    """A task's tries in the order in which their outcomes came to be known; `characters`: its statement's."""
+    """A model's tries of a task, as their outcomes came to be known; `characters`: its statement's."""
 
     made: Sequence[Made]
     characters: int = TYPICAL
+    model: str = ""
 
 
 class FittedArm(Contract):
@@ -92,14 +95,20 @@ class FittedArm(Contract):
     pooled: float
 
 
+Arms = Mapping[ArmName, tuple[Arm, FittedArm]]
+
+
 class Fit(Contract):
     """The result, as the last line of JSON says it: the numbers a policy pins, and where they come from.
 
+    `spending` and `arms` are of all models together, `spending_of` and `arms_of` of each of several.
     `data`: hashes of what each run's journals say, and of the ids of the tasks.
     """
 
     spending: Spending
+    spending_of: dict[str, Spending]
     arms: dict[ArmName, FittedArm]
+    arms_of: dict[str, dict[ArmName, FittedArm]]
     prices: tuple[Played, ...]
     models: tuple[str, ...]
     command: str
@@ -124,24 +133,33 @@ def fitted(options: argparse.Namespace) -> Fit:
                 continue
             if not submitted.problem.examples or not submitted.policy.execute:
                 continue
-            done.append(Course(in_order(entries), len(submitted.problem.statement)))
-            of_task[submitted.pins.model, result.task].append(done[-1])
+            model = submitted.pins.model
+            done.append(Course(in_order(entries), len(submitted.problem.statement), model))
+            of_task[model, result.task].append(done[-1])
     names = {task for _, task in of_task}
     refuse(names, options.not_in, "runs")
     data = digests([run.directory for run in runs], grades=False)
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     shared, length, arms = fit(done)
-    spending = Spending(shared=shared, length=length, **{name: arm for name, (arm, _) in arms.items()})
+    by_model = fit_models(done, shared, length, arms)
+
+    def spending_of(fitted_arms: Arms) -> Spending:
+        priors = {name: arm for name, (arm, _) in fitted_arms.items()}
+        return Spending(shared=shared, length=length, **priors)
+
     tasks = [
         Recorded(
             model, merged([(each.arm, each.tried) for each in one.made] for one in found), found[0].characters
         )
         for (model, _), found in of_task.items()
     ]
+    own = {model: spending_of(fitted_arms) for model, fitted_arms in by_model.items()}
     fit_ = Fit(
-        spending=spending,
-        arms={name: facts for name, (_, facts) in arms.items()},
-        prices=played(spending, tasks, options.budget),
+        spending=spending_of(arms),
+        spending_of=own,
+        arms=_facts(arms),
+        arms_of={model: _facts(fitted_arms) for model, fitted_arms in by_model.items()},
+        prices=played(spending_of(arms), tasks, options.budget, own),
         models=tuple(sorted({model for model, _ in of_task})),
         command=shlex.join(["python", "-m", "benchmark.fit_spending", *sys.argv[1:]]),
         data=data,
@@ -164,7 +182,7 @@ def in_order(entries: Sequence[Entry]) -> list[Made]:
     return list(made.values())
 
 
-def fit(done: Sequence[Course]) -> tuple[float, float, dict[ArmName, tuple[Arm, FittedArm]]]:
+def fit(done: Sequence[Course]) -> tuple[float, float, Arms]:
     """Return how much failures of one arm count against the others, a long statement, and each arm's prior.
 
     Both are those of 0, 0.1 ... 1 and of 0, 0.25 ... 2.5 under which all tries together are most likely (the
@@ -175,7 +193,7 @@ def fit(done: Sequence[Course]) -> tuple[float, float, dict[ArmName, tuple[Arm, 
     Raises:
         BadInput: fewer than 10 tasks have samples, or repairs.
     """
-    tasks = {arm: sum(any(each.arm == arm for each in task.made) for task in done) for arm in ARMS}
+    tasks = {arm: _tasks(arm, done) for arm in ARMS}
     fitted_to = [arm for arm in ARMS if arm not in OPTIONAL or tasks[arm] >= LEAST_TASKS]
     for arm in fitted_to:
         if tasks[arm] < LEAST_TASKS:
@@ -183,16 +201,43 @@ def fit(done: Sequence[Course]) -> tuple[float, float, dict[ArmName, tuple[Arm, 
                 f"{tasks[arm]} tasks of these runs have {arm}s: a prior takes at least {LEAST_TASKS}"
             )
 
-    def arms(shared: float, length: float) -> dict[ArmName, tuple[Arm, FittedArm]]:
+    def arms(shared: float, length: float) -> Arms:
         return {arm: fit_arm(tries_of(arm, done, shared, length)) for arm in fitted_to}
 
-    def likelihood(fits: Mapping[ArmName, tuple[Arm, FittedArm]]) -> float:
+    def likelihood(fits: Arms) -> float:
         return sum(facts.log_likelihood * facts.tasks for _, facts in fits.values())
 
     length = max(LENGTHS, key=lambda power: likelihood(arms(0.0, power)))
     every = {shared: arms(shared, length) for shared in SHARES}
     best = max(SHARES, key=lambda shared: likelihood(every[shared]))
     return best, length, every[best]
+
+
+def fit_models(done: Sequence[Course], shared: float, length: float, of_all: Arms) -> dict[str, Arms]:
+    """Return each model's own priors, where there are several models.
+
+    An arm that fewer than 10 of a model's tasks had is as for all models together.
+    """
+    by_model: dict[str, list[Course]] = defaultdict(list)
+    for task in done:
+        by_model[task.model].append(task)
+    if len(by_model) == 1:
+        return {}
+    return {
+        model: {
+            arm: fit_arm(tries_of(arm, own, shared, length)) if _tasks(arm, own) >= LEAST_TASKS else for_all
+            for arm, for_all in of_all.items()
+        }
+        for model, own in sorted(by_model.items())
+    }
+
+
+def _tasks(arm: ArmName, done: Sequence[Course]) -> int:
+    return sum(any(each.arm == arm for each in task.made) for task in done)
+
+
+def _facts(arms: Arms) -> dict[ArmName, FittedArm]:
+    return {name: facts for name, (_, facts) in arms.items()}
 
 
 def tries_of(
@@ -237,13 +282,15 @@ def fit_arm(made: Sequence[Sequence[tuple[Drawn, int]]]) -> tuple[Arm, FittedArm
 def show(result: Fit, console: Console) -> None:
     """Print the arms."""
     columns = ("arm", "right", "wrong", "tokens", "tasks", "tries", "passed", "of a task's tries, 95%")
-    table = Table(*columns, title="priors of spending")
-    for name, facts in result.arms.items():
-        arm = getattr(result.spending, name)
-        numbers = (arm.right, arm.wrong, arm.tokens, facts.tasks, facts.tries, facts.passed)
-        low, high = facts.interval
-        table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
-    console.print(table)
+    models = {model: (spending, result.arms_of[model]) for model, spending in result.spending_of.items()}
+    for whose, (spending, arms) in {"all models": (result.spending, result.arms), **models}.items():
+        table = Table(*columns, title=f"priors of spending, {whose}")
+        for name, facts in arms.items():
+            arm = getattr(spending, name)
+            numbers = (arm.right, arm.wrong, arm.tokens, facts.tasks, facts.tries, facts.passed)
+            low, high = facts.interval
+            table.add_row(name, *(f"{n:,}" for n in numbers), f"{low:.0%} to {high:.0%}")
+        console.print(table)
     costs = Table("model", "price", "tasks", "passed", "tokens a task", title="at a price")
     for row in result.prices:
         costs.add_row(row.model, f"{row.price:g}", f"{row.tasks:,}", f"{row.passed:,}", f"{row.tokens:,.0f}")

@@ -74,8 +74,13 @@ def play(spending: Spending, task: Recorded, price: float, budget: int) -> tuple
     return False, spent
 
 
-def played(spending: Spending, tasks: Sequence[Recorded], budget: int) -> tuple[Played, ...]:
-    """Play each model's tasks at each of `PRICES`; tasks without a sample are left out."""
+def played(
+    spending: Spending, tasks: Sequence[Recorded], budget: int, of: Mapping[str, Spending] | None = None
+) -> tuple[Played, ...]:
+    """Play each model's tasks at each of `PRICES`; tasks without a sample are left out.
+
+    `of`: priors of a model's own, instead.
+    """
     by_model: Mapping[str, list[Recorded]] = {
         model: [task for task in tasks if task.model == model and task.tries["sample"]]
         for model in sorted({task.model for task in tasks})
@@ -83,7 +88,7 @@ def played(spending: Spending, tasks: Sequence[Recorded], budget: int) -> tuple[
     found = []
     for model, of_model in by_model.items():
         for price in PRICES if of_model else ():
-            ends = [play(spending, task, price, budget) for task in of_model]
+            ends = [play((of or {}).get(model, spending), task, price, budget) for task in of_model]
             passed, tokens = sum(end[0] for end in ends), fmean(end[1] for end in ends)
             row = Played(model=model, price=price, tasks=len(ends), passed=passed, tokens=round(tokens, 1))
             found.append(row)

@@ -9,6 +9,7 @@ from brain_steps import begin, ids
 from histories import SAMPLING, USAGE, answer, model_call, plainest, submission
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from atlas.commands import Generate, MakePlans, Repair
 from atlas.contracts import Candidate, Execution, Plan, TestResult, Usage, Verdict
@@ -184,6 +185,19 @@ def test_a_task_ends_where_nothing_is_worth_its_price() -> None:
     easy = priced(0.0035, length=1)
     assert course(easy, k=4) == [*samples[:2], "select"], "a statement of 16 characters is an easy one"
     assert course(priced(1), k=4) == [samples[0], "select"], "a first program there always is"
+
+
+def test_a_model_has_its_own_priors_where_there_are_some() -> None:
+    dear, free = priced(1), priced(0)
+    assert course(dear) != course(free)
+    assert course(dear, spending_of={"another": free}) == course(dear)
+    assert course(dear, spending_of={"fake": free}) == course(free)
+    assert course(free, spending_of={"fake": dear}) == course(dear)
+
+
+def test_priors_of_some_models_need_those_of_all_others() -> None:
+    with pytest.raises(ValidationError, match="'spending_of' needs 'spending'"):
+        Policy(name="p", spending_of={"m": Spending(sample=ARM, repair=ARM)})
 
 
 def test_a_price_is_no_reason_to_hand_in_nothing() -> None:

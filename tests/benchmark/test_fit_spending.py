@@ -25,7 +25,7 @@ from atlas.policy import Policy, Spending
 from atlas.spending import TYPICAL, ArmName, Tries, Try, tries, value
 from atlas.state import TaskState
 from benchmark import fit_spending
-from benchmark.fit_spending import Course, Made, fit, fit_arm, in_order, main
+from benchmark.fit_spending import Course, Made, fit, fit_arm, fit_models, in_order, main
 from benchmark.results import load_journal, load_runs
 from benchmark.statistics.beta_binomial import Drawn
 
@@ -69,9 +69,9 @@ def test_tasks_that_are_all_alike_have_a_prior_too() -> None:
         assert arm.right + arm.wrong < 500, "the fit is finite, and not at an edge"
 
 
-def course(passed: dict[ArmName, list[bool]], characters: int = TYPICAL) -> Course:
+def course(passed: dict[ArmName, list[bool]], characters: int = TYPICAL, model: str = "") -> Course:
     made = [Made(arm, Try(each, 10)) for arm, tried in passed.items() for each in tried]
-    return Course(made, characters)
+    return Course(made, characters, model)
 
 
 @pytest.mark.parametrize(("depends", "least", "most"), [(True, 0.6, 1.0), (False, 0.0, 0.3)])
@@ -106,6 +106,20 @@ def test_how_much_a_long_statement_counts(power: float) -> None:
     _, length, arms = fit(made)
     assert length == pytest.approx(power, abs=0.25)
     assert arms["sample"][0].wrong == pytest.approx(1.0, rel=0.3), "of a statement of 500 characters"
+
+
+def test_each_model_has_priors_of_its_own_where_its_tasks_tell_them() -> None:
+    weak = [course({"sample": [False, n == 0], "repair": [False]}, model="weak") for n in range(20)]
+    strong = [course({"sample": [n > 0]}, model="strong") for n in range(20)]
+    repaired = [course({"sample": [False], "repair": [True]}, model="strong")] * 9
+    done = [*weak, *strong, *repaired]
+    of_all = fit(done)[2]
+    assert fit_models(weak, 0.0, 0.0, of_all) == {}, "one model's priors are those of all"
+    own = fit_models(done, 0.0, 0.0, of_all)
+    assert own["weak"]["sample"][1].passed == 1
+    assert own["strong"]["sample"][1].passed == 19
+    assert own["weak"]["repair"][1].tasks == 20
+    assert own["strong"]["repair"] == of_all["repair"], "9 tasks of its own are too few"
 
 
 def test_too_few_tasks_are_refused() -> None:
@@ -170,6 +184,7 @@ def test_the_result_is_what_a_policy_pins_with_where_it_comes_from(
     assert said["arms"]["sample"]["tries"] == 36
     assert said["arms"]["sample"]["passed"] == 18
     assert said["models"] == ["m"]
+    assert said["spending_of"] == {}
     (tmp_path / "ids.json").write_text(json.dumps(["t3"]))
     assert main([str(pool), "--not-in", str(tmp_path / "ids.json")]) == 1
     assert "nothing is fitted to them" in capsys.readouterr().err

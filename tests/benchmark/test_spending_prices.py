@@ -66,3 +66,12 @@ def test_each_model_is_played_at_each_price() -> None:
     rows = played(SPENDING, tasks, 1000)
     assert [row.price for row in rows] == list(PRICES)
     assert (rows[0].model, rows[0].tasks, rows[0].passed, rows[0].tokens) == ("m", 2, 2, 150)
+
+
+def test_a_models_own_priors_are_played() -> None:
+    """A brute-force program before the second sample, or after it."""
+    never = SPENDING.model_copy(update={"brute_force": Arm(right=1, wrong=900, tokens=100)})
+    tasks = [recorded(sample="-+", brute_force="-")]
+    assert played(SPENDING, tasks, 1000)[0].tokens == 300
+    assert played(SPENDING, tasks, 1000, {"m": never})[0].tokens == 200
+    assert played(SPENDING, tasks, 1000, {"another": never})[0].tokens == 300
