@@ -289,9 +289,9 @@ INPUTS = 16
 _THINKING: ThinkingTokens = 2048
 
 # What a try of each arm brought, by `benchmark.fit_spending` on the `train` split of the development data:
-# 3,755 samples of 625 tasks and models, 42 planned tries of 25, 361 brute-force programs of 110, 56 repairs of
-# 28. Where fewer than 10 of a model's tasks had an arm, its prior is both models'. Each price is the highest of
-# those tried at which at most one fewer of a model's tasks ends with a program that passes.
+# 3,755 samples of 625 tasks and models, 42 planned tries of 25, 361 brute-force programs of 110, 56 repairs
+# of 28. Where fewer than 10 of a model's tasks had an arm, its prior is both models'. Each price is the
+# highest of those tried at which at most one fewer of a model's tasks ends with a program that passes.
 SPENDING = Spending(  # the 1.5B model's, and that of others
     sample=Arm(right=0.4304, wrong=0.6064, tokens=55.1),
     plan=Arm(right=0.5193, wrong=0.3543, tokens=274.1),
