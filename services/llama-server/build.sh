@@ -128,7 +128,7 @@ else
     if "$compiler" "$NO_HALVES" -E -x c++ /dev/null > /dev/null 2>&1; then
         without+=("$NO_HALVES")
     fi
-    flags+=("-DCMAKE_C_FLAGS=${without[*]}" "-DCMAKE_CXX_FLAGS=${without[*]}")
+    [ ${#without[@]} = 0 ] || flags+=("-DCMAKE_C_FLAGS=${without[*]}" "-DCMAKE_CXX_FLAGS=${without[*]}")
     processor=$(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true)
 fi
 if [ "$kind" = cuda ]; then

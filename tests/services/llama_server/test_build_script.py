@@ -173,6 +173,7 @@ def test_amx_that_faults_is_mended_or_left_out(
     bench.stand_in(
         "compiler",
         f"""#!/bin/sh
+[ "$1" != -mno-avx512fp16 ] || exit 1
 [ "$3" = -mamx-tile ] || exec g++ "$@"
 does='{plain}'
 while [ "$1" != -o ]; do [ "$1" != -include ] || does='{mended}'; shift; done
@@ -184,6 +185,19 @@ chmod +x "$2"
     wanted = [each + "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" * each.endswith("=") for each in expected]
     assert [flag for flag in about["flags"] if "amx" in flag or "TILES" in flag] == wanted
     assert all(flag in bench.asked("cmake")[0] for flag in wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "knows", "left_out"), [([], 0, True), ([], 1, False), (["--portable"], 0, False)]
+)
+def test_half_precision_is_left_out_where_the_compiler_knows_of_it(
+    bench: Bench, arguments: list[str], knows: int, left_out: bool
+) -> None:
+    bench.stand_in("compiler", f'#!/bin/sh\n[ "$1" != -mno-avx512fp16 ] || exit {knows}\nexec g++ "$@"\n')
+    about = json.loads(bench.built(*arguments, CXX="compiler").with_name("build.json").read_text())
+    for name in ("-DCMAKE_C_FLAGS=", "-DCMAKE_CXX_FLAGS="):
+        given = [flag for flag in about["flags"] if flag.startswith(name)]
+        assert any("-mno-avx512fp16" in flag for flag in given) == left_out
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is of x86-64")
