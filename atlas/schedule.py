@@ -54,7 +54,7 @@ def untold(state: TaskState) -> bool:
     """
     policy = state.task.policy
     voted = state.is_choice or state.compares or policy.adaptive is not None
-    begins = policy.probe or policy.spending is not None
+    begins = policy.probe or state.task.spending is not None
     return begins and not (state.executes or voted or state.scores)
 
 

@@ -142,24 +142,20 @@ def fitted(options: argparse.Namespace) -> Fit:
     data["ids"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     shared, length, arms = fit(done)
     by_model = fit_models(done, shared, length, arms)
-
-    def spending_of(fitted_arms: Arms) -> Spending:
-        priors = {name: arm for name, (arm, _) in fitted_arms.items()}
-        return Spending(shared=shared, length=length, **priors)
-
+    spending = _spending(shared, length, arms)
+    own = {model: _spending(shared, length, its_arms) for model, its_arms in by_model.items()}
     tasks = [
         Recorded(
             model, merged([(each.arm, each.tried) for each in one.made] for one in found), found[0].characters
         )
         for (model, _), found in of_task.items()
     ]
-    own = {model: spending_of(fitted_arms) for model, fitted_arms in by_model.items()}
     fit_ = Fit(
-        spending=spending_of(arms),
+        spending=spending,
         spending_of=own,
         arms=_facts(arms),
-        arms_of={model: _facts(fitted_arms) for model, fitted_arms in by_model.items()},
-        prices=played(spending_of(arms), tasks, options.budget, own),
+        arms_of={model: _facts(its_arms) for model, its_arms in by_model.items()},
+        prices=played(spending, tasks, options.budget, own),
         models=tuple(sorted({model for model, _ in of_task})),
         command=shlex.join(["python", "-m", "benchmark.fit_spending", *sys.argv[1:]]),
         data=data,
@@ -234,6 +230,10 @@ def fit_models(done: Sequence[Course], shared: float, length: float, of_all: Arm
 
 def _tasks(arm: ArmName, done: Sequence[Course]) -> int:
     return sum(any(each.arm == arm for each in task.made) for task in done)
+
+
+def _spending(shared: float, length: float, arms: Arms) -> Spending:
+    return Spending(shared=shared, length=length, **{name: arm for name, (arm, _) in arms.items()})
 
 
 def _facts(arms: Arms) -> dict[ArmName, FittedArm]:

@@ -87,8 +87,9 @@ def played(
     }
     found = []
     for model, of_model in by_model.items():
+        priors = (of or {}).get(model, spending)
         for price in PRICES if of_model else ():
-            ends = [play((of or {}).get(model, spending), task, price, budget) for task in of_model]
+            ends = [play(priors, task, price, budget) for task in of_model]
             passed, tokens = sum(end[0] for end in ends), fmean(end[1] for end in ends)
             row = Played(model=model, price=price, tasks=len(ends), passed=passed, tokens=round(tokens, 1))
             found.append(row)

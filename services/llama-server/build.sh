@@ -60,7 +60,7 @@ if [ "$kind" = cuda ]; then
     export CUDACXX=$nvcc
 fi
 
-NO_TILES=(-mno-amx-tile -mno-amx-int8 -mno-amx-bf16)
+NO_TILES='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
 # With AVX512-FP16 ggml takes a head 128 values at a time where it adds up what attention attends to, in half precision;
 # and what is left one by one: all of a head of 64, as of Qwen2.5-Coder-0.5B. Without, 64 at a time, as floats.
 NO_HALVES=-mno-avx512fp16
@@ -122,7 +122,7 @@ else
             flags+=(-DATLAS_TILES=ON)
         else
             say "what $compiler makes of AMX faults: building without it"
-            without+=("${NO_TILES[@]}")
+            without+=("$NO_TILES")
         fi
     fi
     if "$compiler" "$NO_HALVES" -E -x c++ /dev/null > /dev/null 2>&1; then
