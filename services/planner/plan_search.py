@@ -26,6 +26,15 @@ from atlas.prompts import messages
 from atlas.worker import Context
 
 SEED_OFFSET = 100  # from one call's seed to the next, past the candidates' of a plan
+OF_ANY = frozenset({"algorithm", "algorithms", "approach", "method", "technique"})  # in a family's name
+SAME = {
+    "dp": "dynamic programming",
+    "bfs": "breadth first search",
+    "dfs": "depth first search",
+    "hashmap": "hash map",
+    "hash table": "hash map",
+    "hashtable": "hash map",
+}
 
 
 class _Sets(Contract):
@@ -102,11 +111,17 @@ async def make_plans(context: Context, server: ModelServer, command: MakePlans) 
 def distinct(sets: Iterable[ConstraintSet]) -> tuple[ConstraintSet, ...]:
     """Keep the first set of each family.
 
-    Families are compared by their words, without what stands in brackets: "Dynamic programming (DP)" is
-    "dynamic programming".
+    Families are compared by what their words say: "Dynamic programming (DP)", "dynamic-programming approach"
+    and "DP" are one.
     """
     seen: dict[str, ConstraintSet] = {}
     for each in sets:
-        plain = re.sub(r"\([^)]*\)", "", each.family.lower())
-        seen.setdefault(" ".join(re.findall(r"\w+", plain)) or plain, each)
+        seen.setdefault(_plain(each.family), each)
     return tuple(seen.values())
+
+
+def _plain(family: str) -> str:
+    """Return the name without case, brackets and words that any family's name may have."""
+    words = re.findall(r"[^\W_]+", re.sub(r"\([^)]*\)", "", family.lower()))
+    name = " ".join([word for word in words if word not in OF_ANY] or words)
+    return SAME.get(name, name) or family

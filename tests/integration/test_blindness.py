@@ -66,13 +66,15 @@ def _flat(value: object) -> list[bytes]:
     return [str(value).encode()]
 
 
+# Between them every kind of prompt: samples; plans, brute-force programs, their inputs, repairs and refinements.
+@pytest.mark.parametrize("condition", ["full", "self-tests"])
 def test_hidden_tests_reach_nothing_that_solves(
-    tmp_path: Path, redis_url: str, llama_url: str, redis_server_url: str
+    condition: str, tmp_path: Path, redis_url: str, llama_url: str, redis_server_url: str
 ) -> None:
     with RecordingProxy(llama_url).serving() as proxy:
         with running(tmp_path, REDIS_URL=redis_url, LLAMA_URL=proxy.url, TASK_DEADLINE_SECONDS=25) as stack:
             command = [sys.executable, "-m", "benchmark.v3_runner", "--target", stack.url, "--json"]
-            command += ["--dataset", str(dataset(tmp_path / "tasks.jsonl")), "--condition", "full"]
+            command += ["--dataset", str(dataset(tmp_path / "tasks.jsonl")), "--condition", condition]
             ran = subprocess.run(
                 [*command, "--runs-dir", str(tmp_path / "runs")],
                 capture_output=True,
