@@ -18,6 +18,18 @@ _DOUBLED = re.compile(
     r"|[\w+#.-]+[ \t]*\n(?=[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+#.-]+[ \t]*$))",
     re.MULTILINE,
 )
+# A block in one line that says it is Python.
+_ONE_LINE = re.compile(
+    r"^[ \t]*```[ \t]*(?:python3?|py3?)[ \t]+([^`\n]+)```[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
+# Thinking's tags, but for those in a string of one line: a program may handle them too.
+_TAG = re.compile(r"""(?<!\w)[BFRUbfru]{0,2}(['"])[^'"\n]*</?think>[^'"\n]*\1|(</?think>)""")
+# A line that begins as a statement does; prose seldom does.
+_STATEMENT = re.compile(
+    r"(?:import|from|def|class|async|for|while|if|elif|else|try|except|finally|with|return)\b"
+    r"|@|[\w.]+\(|[\w.\[\], ]+?[-+*/%|&^<>]*="
+)
+_CUTS = 20  # at most, in a text without a fence: each is another parse
 _PYTHON = {"python", "python3", "py", "py3"}
 _HEADER = re.compile(r"^(?:async\s+)?(?:def|class)\s+([A-Za-z_]\w*)", re.MULTILINE)
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0")
@@ -29,16 +41,18 @@ def program(answer: str, entry_point: str | None = None) -> str | None:
     Thinking is dropped first (left open, it leaves no answer). Of the fenced blocks that are Python, the last
     one that can be the whole program is taken: it defines `entry_point`, or else reads its input; failing
     that the longest that parses, and failing that the longest. Without a fence the whole text is taken if it
-    is a program by itself.
+    is a program by itself, or else what can be the whole program between prose.
     """
     text = _text(answer)
     fenced = _fenced(text)
     blocks = _python(fenced)
     if not blocks:
-        return text.strip() + "\n" if not fenced and _defines_anything(text) else None
+        return None if fenced else _unfenced(text, entry_point)
     parsed = [block for block in blocks if syntax_tree(block) is not None]
-    whole = [block for block in parsed if _is_whole(block, entry_point)]
-    chosen = whole[-1] if whole else max(parsed or blocks, key=len)
+    whole = [place for place, block in enumerate(parsed) if _is_whole(block, entry_point)]
+    if whole and entry_point is None:
+        return _reading(parsed, whole)
+    chosen = parsed[whole[-1]] if whole else max(parsed or blocks, key=len)
     return chosen.strip("\n") + "\n"
 
 
@@ -70,10 +84,11 @@ def name_of(header: str) -> str | None:
 
 def after_thinking(answer: str) -> str:
     """Return an answer without the thinking before it; thinking that was left open leaves nothing."""
-    _, closed, tail = answer.rpartition("</think>")
-    if closed:
-        return tail
-    return tail.partition("<think>")[0]
+    tags = [tag for tag in _TAG.finditer(answer) if tag.group(2)]
+    for tag in reversed(tags):
+        if tag.group(2) == "</think>":
+            return answer[tag.end() :]
+    return answer[: tags[0].start()] if tags else answer
 
 
 def _text(answer: str) -> str:
@@ -114,12 +129,20 @@ def _dedented(code: str, indent: str) -> str:
 
 def syntax_tree(code: str) -> ast.Module | None:
     """Return a program's syntax tree, or None where it has none."""
+    tree = _parsed(code)
+    return tree if isinstance(tree, ast.Module) else None
+
+
+def _parsed(code: str) -> ast.Module | int:
+    """A program's syntax tree, or the line (from 0) that is wrong."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a program's own invalid escapes are not our business
             return ast.parse(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
+    except SyntaxError as error:
+        return (error.lineno or 1) - 1
+    except (ValueError, MemoryError, RecursionError):
+        return 0
 
 
 def _is_whole(code: str, entry_point: str | None) -> bool:
@@ -130,6 +153,74 @@ def _is_whole(code: str, entry_point: str | None) -> bool:
     return tree is not None and any(
         isinstance(node, definitions) and node.name == entry_point for node in ast.walk(tree)
     )
+
+
+def _reading(blocks: list[str], whole: list[int]) -> str:
+    """The last block that reads input and stands by itself, or else the last one after what it needs.
+
+    A block that uses what only another before it defines shows how to use that one, or is its second part.
+    """
+    for place in reversed(whole):
+        if not _needs(blocks, place):
+            return blocks[place].strip("\n") + "\n"
+    before = [block for block in blocks[: whole[-1]] if _defined(block)]
+    return "\n\n".join(block.strip("\n") for block in [*before, blocks[whole[-1]]]) + "\n"
+
+
+def _needs(blocks: list[str], place: int) -> bool:
+    """Whether a block uses a function or class that it has not, but one before it defines."""
+    defined = set().union(*map(_defined, blocks[:place]))
+    tree = syntax_tree(blocks[place])
+    if not defined or tree is None:
+        return False
+    used, bound = set(), set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(name, ast.Load()):
+                used.add(name)
+            case ast.Name(name) | ast.arg(name):
+                bound.add(name)
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                bound.add(name)
+            case ast.alias(name, other):
+                bound.add(other or name)
+    return bool(defined & (used - bound))
+
+
+def _unfenced(text: str, entry_point: str | None) -> str | None:
+    """The program in a text without a block: all of it, a block in one line, or what stands between prose."""
+    if _defines_anything(text):
+        return text.strip() + "\n"
+    lines: list[str] = [code.strip() for code in _ONE_LINE.findall(text)]
+    if parsed := [code for code in lines if syntax_tree(code) is not None]:
+        return parsed[-1] + "\n"
+    if "```" in text:  # a fence that opens nothing: the recorded runs are graded without what stands before
+        return None
+    code = _between_prose(text.split("\n"))
+    return code if code is not None and _is_whole(code, entry_point) else None
+
+
+def _between_prose(lines: list[str]) -> str | None:
+    """The first lines that parse, from one that begins as a statement does up to prose.
+
+    A program that breaks off is none: what follows it would not be prose.
+    """
+    start, end = 0, len(lines)
+    for _ in range(_CUTS):
+        while start < end and not _STATEMENT.match(lines[start]):
+            start += 1
+        code = "\n".join(lines[start:end]).strip("\n") + "\n"
+        wrong = _parsed(code)
+        if isinstance(wrong, ast.Module):
+            return code
+        cut = lines[start + wrong : end]
+        if wrong == 0:
+            start, end = start + 1, len(lines)
+        elif not cut or cut[0][:1].isspace() or _STATEMENT.match(cut[0]):
+            return None
+        else:
+            end = start + wrong
+    return None
 
 
 def _defines_anything(text: str) -> bool:

@@ -13,6 +13,7 @@ from atlas.extract import program
 READS = "n = int(input())\nprint(n * 2)\n"
 SOLVE = "def solve(n):\n    return n * 2\n"
 SOLUTION = "class Solution:\n    def solve(self, n: int) -> int:\n        return n * 2\n"
+TAGS = 'print(re.sub(r"<think>.*?</think>", "", input()))\n'
 
 
 def fenced(code: str, tag: str = "python", fence: str = "```") -> str:
@@ -75,6 +76,41 @@ ANSWERS = {
     "longest when none reads": (fenced("a = 1\n") + fenced("a = 1\nprint(a)\n"), "a = 1\nprint(a)\n"),
     "it does not parse, but it is all there is": (fenced("print(input()\n"), "print(input()\n"),
     "python 2": (fenced("print input()\n"), "print input()\n"),
+    "prose around a program without a fence": (
+        f"Here is the program:\n\n{READS}\nIt doubles the number. That's O(1).\n\n- one read\n- one print\n",
+        READS,
+    ),
+    "prose right around a program without a fence": (f"The program:\n{READS}It doubles.", READS),
+    "prose that begins like code before a program without a fence": (f"from here on:\n{READS}", READS),
+    "a fence in one line within a program without a fence": (
+        f'"""\n```python print(1)```\n"""\n{READS}',
+        f'"""\n```python print(1)```\n"""\n{READS}',
+    ),
+    "a fence in one line": ("```python print(1)```", "print(1)\n"),
+    "a fence in one line with prose around": ("So:\n``` py print(1) ```\nThat is all.\n", "print(1)\n"),
+    "a fence in one line before a block": (f"```python print(1)```\n{fenced(READS)}", READS),
+    "the tag that ends thinking in a string": (
+        fenced("print(input().split('</think>'))\n"),
+        "print(input().split('</think>'))\n",
+    ),
+    "both tags in a string": (
+        f"<think>Its '</think>' is data.</think>\n{fenced(TAGS)}",
+        TAGS,
+    ),
+    "thinking with apostrophes": (
+        f"<think>{fenced('print(1)')}It's n. Don't</think>It's:\n{fenced(READS)}",
+        READS,
+    ),
+    "a demonstration that reads, after the program": (
+        fenced(f"{SOLVE}print(solve(int(input())))\n")
+        + "Use it so:\n"
+        + fenced("print(solve(int(input())))\n"),
+        f"{SOLVE}print(solve(int(input())))\n",
+    ),
+    "what reads is in a block of its own": (
+        fenced(SOLUTION) + "Then:\n" + fenced("print(Solution().solve(int(input())))\n"),
+        f"{SOLUTION}\nprint(Solution().solve(int(input())))\n",
+    ),
     "tabs": (
         fenced("def f():\n\treturn 1\nif input():\n\tprint(f())\n"),
         "def f():\n\treturn 1\nif input():\n\tprint(f())\n",
@@ -97,6 +133,14 @@ NOTHING = {
     "prose that parses": "hello",
     "thinking left open": f"<think>Let me see. {fenced(READS)} but",
     "text that mentions the fence": "Put it between ``` and ``` please.",
+    "a program without a fence that breaks off": "n = int(input())\nfor i in range(n):\n    print((",
+    "a program without a fence that breaks off at a colon": f"{READS}def f():\n",
+    "a program without a fence that breaks off, with strange line ends": f"{READS}x\r\r\r\r(\n(",
+    "a program without a fence that breaks off in a line of its own": f"{READS}print('",
+    "a fence that closes what none opened": f"{READS}```",
+    "code in prose that reads nothing": "So:\n\nx = 5\n\nis what it needs.",
+    "a fence in one line that holds no program": "```python is the tag```\n",
+    "a fence in one line of another language": "```bash ls```\n",
     "text that begins with a fence in a line": "```python``` is the tag to use\nand nothing else\n",
     "an empty block": fenced(""),
     "a blank block": fenced("\n  \n"),
@@ -120,6 +164,11 @@ FUNCTIONS = {
     ),
     "a helper in a block of its own": (fenced(SOLVE) + fenced("def helper():\n    pass\n" * 3), SOLVE),
     "the last that defines it": (fenced("def solve(n):\n    pass\n") + fenced(SOLUTION), SOLUTION),
+    "a demonstration that reads after it": (
+        fenced(SOLUTION) + fenced("print(Solution().solve(int(input())))\n"),
+        SOLUTION,
+    ),
+    "prose around it without a fence": (f"Double it:\n\n{SOLVE}\n\nThat's all.", SOLVE),
     "asynchronous": (fenced("async def solve(n):\n    return n\n"), "async def solve(n):\n    return n\n"),
 }
 
