@@ -1,5 +1,7 @@
 """Prompts: one Jinja2 file each, in our own words, hashed into every task's pins.
 
+So is what we put into the model's mouth: what its thinking is cut or gone on with, how its sentences begin.
+
 Every conversation begins with the same system message and problem text and puts what varies last, so that
 all calls of one task share their prefix in the server's cache.
 """
@@ -38,7 +40,7 @@ def _call(problem: Problem, example: Example) -> str:
 
     Small models take arguments that are listed one a line for input to read.
     """
-    return f"{problem.entry_point}({', '.join(_python(line) for line in example.input.splitlines())})"
+    return _render("_call", problem, example=example)
 
 
 def _told(example: Example, problem: Problem) -> bool:
@@ -52,7 +54,8 @@ def _told(example: Example, problem: Problem) -> bool:
 
 
 _ENVIRONMENT.tests["told_in"] = _told
-_ENVIRONMENT.globals.update(letters=LETTERS, call=_call, python=_python)
+_ENVIRONMENT.filters["python"] = _python
+_ENVIRONMENT.globals.update(letters=LETTERS, call=_call)
 
 
 def _digest() -> str:
@@ -90,6 +93,11 @@ def follow_up(
         {"role": "assistant", "content": answer.strip()},
         {"role": "user", "content": _render(name, problem, **values)},
     ]
+
+
+def words(name: str) -> str:
+    """Return a text of ours that is no message but a part of what the model writes, to the last blank."""
+    return _ENVIRONMENT.get_template(f"{name}.j2").render()
 
 
 def _render(name: str, problem: Problem, **values: object) -> str:

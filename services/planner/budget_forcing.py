@@ -25,10 +25,10 @@ from atlas.lens.served import keeps_spans
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
 from atlas.policy import Policy
+from atlas.prompts import words
 from atlas.worker import Context
 
-STUB = "\n\nTime is up. I stop thinking here and write the answer from what I have worked out so far.\n"
-WAIT = "\n\nWait"
+STUB, WAIT = words("time_is_up"), words("wait")
 APPENDED_TOKENS = len(STUB)  # and tags: more than any tokenizer makes of them
 
 

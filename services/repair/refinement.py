@@ -22,7 +22,7 @@ from atlas.events import CandidateGenerated, Choice
 from atlas.json_schema import begun, list_of, object_of
 from atlas.llama import CompletionRequest, ModelServer
 from atlas.model_calls import call
-from atlas.prompts import follow_up, messages
+from atlas.prompts import follow_up, messages, words
 from atlas.worker import Context
 from services.repair.proposals import failures, proposal
 
@@ -33,8 +33,8 @@ SCHEMA = object_of(
     {
         # First what is wrong, then what kind of failure that is. The sentences are begun for the model: a
         # small one says again what it was asked, in the words it was asked in, where it may.
-        "cause": begun("The program "),
-        "constraints": list_of(begun("It must "), 1, 3),
+        "cause": begun(words("cause_begins")),
+        "constraints": list_of(begun(words("constraint_begins")), 1, 3),
         "category": {"type": "string", "enum": list(CATEGORIES)},
     }
 )

@@ -11,6 +11,9 @@ from jinja2 import UndefinedError
 
 from atlas import prompts
 from atlas.contracts import PERTURBATIONS, ConstraintSet, Example, Plan, Problem
+from atlas.json_schema import begun
+from services.planner.budget_forcing import STUB, WAIT
+from services.repair.refinement import SCHEMA
 
 PLAN = Plan(algorithm="prefix sums", steps=("read", "add"), edge_cases=("an empty list",))
 SET = ConstraintSet(family="sorting", requires="an order", rules_out="a second pass")
@@ -169,6 +172,28 @@ def test_code_is_asked_for_with_the_whole_plan() -> None:
         "an empty list",
     )
     assert all(part in text for part in whole)
+
+
+def test_what_we_put_into_the_models_mouth_is_in_hashed_files_to_the_last_blank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = "\n\nTime is up. I stop thinking here and write the answer from what I have worked out so far.\n"
+    texts = {
+        "time_is_up": (STUB, stub),
+        "wait": (WAIT, "\n\nWait"),
+        "cause_begins": (SCHEMA["properties"]["cause"], begun("The program ")),
+        "constraint_begins": (SCHEMA["properties"]["constraints"]["items"], begun("It must ")),
+    }
+    directory = tmp_path / "prompts"
+    shutil.copytree(Path(prompts.__file__).parent, directory)
+    monkeypatch.setattr(prompts, "_DIR", directory)
+    hashes = {prompts._digest()}
+    for name, (used, expected) in texts.items():
+        assert used == expected
+        file = directory / f"{name}.j2"
+        file.write_text(file.read_text().replace(" -}}", ' ~ "more" -}}'))
+        hashes.add(prompts._digest())
+    assert len(hashes) == 1 + len(texts)
 
 
 def test_the_hash_changes_with_a_files_content_or_name(
