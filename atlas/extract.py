@@ -194,7 +194,7 @@ def _unfenced(text: str, entry_point: str | None) -> str | None:
     lines: list[str] = [code.strip() for code in _ONE_LINE.findall(text)]
     if parsed := [code for code in lines if syntax_tree(code) is not None]:
         return parsed[-1] + "\n"
-    if "```" in text:  # a fence that opens nothing: the recorded runs are graded without what stands before
+    if "```" in text:  # a fence that opens nothing: what it belongs to, nobody can tell
         return None
     code = _between_prose(text.split("\n"))
     return code if code is not None and _is_whole(code, entry_point) else None
