@@ -1,171 +1,248 @@
-"""docs/PIPELINE.md from three tasks carried out by the code itself: the brain, the handlers, and the prompts.
+"""docs/PIPELINE.md from tours of the pipeline (`docs_tours`), by what their journals say.
 
-A scripted model answers, so that every kind of call is made; what each was asked with is read off journals.
-The policies of the tours have numbers of their own in every field, so that a number tells which field it is.
+What is written here by hand, names of steps and how often they call the model, is checked against them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import Iterator
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from atlas.contracts import Example, Problem
-from atlas.events import AnyEvent, CommandsIssued, ModelCallFinished, Pins, TaskDecided, TaskSubmitted
-from atlas.executor import Run, RunStatus
-from atlas.executor_fake import FakeExecutor
-from atlas.llama import CompletionRequest
-from atlas.llama_fake import FakeModelServer
+import numpy as np
+from docs_drawn import drawn, weighed
+from docs_tours import BLEND_ASC, FIELDS, MEASURED, SEED, TOKENS, C, D, E, of_policy
+
+from atlas.events import AnyEvent, ModelCallFinished
 from atlas.policy import POLICIES, Policy
 from atlas.prompts import PROMPTS_SHA256
-from atlas.thinking import USUAL_TAGS
-from tests.support.in_memory import solve
-from tests.support.planning import plan_answer
+from atlas.schedule import SAMPLES_A_CALL
+from atlas.spending import TYPICAL
 
-FIELDS = {"temperature": 0.71, "plan_temperature": 0.72}
-TOKENS = {"max_tokens": 1001, "plan_max_tokens": 1002, "analysis_max_tokens": 1003, "thinking_tokens": 1024}
-OWN = {**FIELDS, **TOKENS, "thinking_tokens": 0}
-TOURS = {
-    "nothing passes": Policy.model_validate(
-        {
-            **OWN,
-            "name": "t",
-            "k": 5,
-            "probe": True,
-            "plans": 2,
-            "perturbations": 1,
-            "repairs": 4,
-            "refinements": 1,
-            "self_tests": 2,
-            "brute_forces": 2,
-        }
-    ),
-    "programs disagree": Policy.model_validate(
-        {
-            **OWN,
-            "name": "t",
-            "k": 2,
-            "probe": True,
-            "stop_after_passing": 0,
-            "inputs": 4,
-            "input_tokens": 3 * 1005,
-            "distinguish": 1,
-            "readings": 2,
-            "selector": "calibrated",
-        }
-    ),
-    "the model thinks": Policy.model_validate({**OWN, "name": "t", "thinking_tokens": 1024, "waits": 1}),
-}
+# N, C and W stand for numbers. Of each call at most so many are made for a task: a product of the policy's
+# fields, where a further one is not 0.
 CALLS = {
-    "plans/constraints": ("constraint sets", "1"),
-    "plans/constraints:again": ("those that repeat a family, replaced", "0 or 1"),
-    "plans/plan:N": ("a plan within each set", "`plans`"),
-    "generate:N/code:N": ("a candidate", "`k`, up to 4 a call"),
-    "generate:N/code:N/think": ("thinking before a candidate", "`k`"),
-    "generate:N/code:N/wait:N": ("thinking on, where it ended too soon", "up to `k` × `waits`"),
-    "generate:N/code:N/answer": ("a candidate after its thinking", "`k`"),
-    "repair:N/analysis": ("PR-CoT: what is wrong, from one perspective", "up to `repairs`"),
-    "repair:N/code": ("PR-CoT: the program mended", "up to `repairs`"),
-    "refine:N/analysis": ("refinement: what is wrong with several programs", "up to `refinements`"),
-    "refine:N/code": ("refinement: a new program", "up to `refinements`"),
-    "brute_force:N/code": ("a slow program, to hand in or to make self-tests with", "up to `brute_forces`"),
-    "write:N/inputs": ("generated inputs", "1"),
-    "write:N/generator": ("a program that makes inputs", "1"),
-    "write:N/validator": ("a program that checks inputs", "1"),
-    "write:N/distinguish": ("inputs on which the two leading clusters differ", "up to `distinguish`"),
-    "read/voteN": ("a vote on what the statement asks for", "up to `readings`"),
+    "plans/constraints": ("constraint sets", "1 with plans"),
+    "plans/constraints:again": ("those that repeat a family, replaced", "1 with plans"),
+    "plans/plan:N": ("a plan within each set", "plans"),
+    "generate:N/code:C": ("candidate C, or several from C on", "k"),
+    "generate:N/code:C/think": ("thinking before a candidate", "k with thinking_tokens"),
+    "generate:N/code:C/wait:W": ("thinking on, where it ended too soon", "k × waits with thinking_tokens"),
+    "generate:N/code:C/answer": ("a candidate after its thinking and W waits", "k with thinking_tokens"),
+    "repair:N/analysis": ("PR-CoT: what is wrong, from one perspective", "repairs"),
+    "repair:N/code": ("PR-CoT: the program mended", "repairs"),
+    "refine:N/analysis": ("refinement: what is wrong with several programs", "refinements"),
+    "refine:N/code": ("refinement: a new program", "refinements"),
+    "brute_force:N/code": ("a slow program, to hand in or to make self-tests with", "brute_forces"),
+    "write:0/inputs": ("generated inputs", "1 with input_tokens"),
+    "write:0/generator": ("a program that makes inputs", "1 with input_tokens"),
+    "write:0/validator": ("a program that checks inputs", "1 with input_tokens"),
+    "write:N/distinguish": ("inputs on which the two leading clusters differ", "distinguish"),
+    "read/voteN": ("a vote on what the statement asks for", "readings"),
 }
 INTRODUCTION = """\
 # The pipeline, call by call
 
-Generated by `scripts/generate_docs.py`, which carries out three tasks with a scripted model and reads their
-journals: one that nothing solves, one whose programs disagree, and one by a model that thinks. How it is
-decided: [ARCHITECTURE.md](ARCHITECTURE.md). Prompts are the Jinja2 files of `atlas/prompts`; each begins with
-the same system message and problem, so that a task's calls find them in the server's cache, and ends with
-what varies. Their hash here is `{prompts}`; every task pins it.
+Generated by `scripts/generate_docs.py`, which carries out tasks with a scripted model and reads their
+journals. How it is decided: [ARCHITECTURE.md](ARCHITECTURE.md). Prompts are the Jinja2 files of
+`atlas/prompts`; each begins with the same system message and problem, so that a task's calls find them in the
+server's cache, and ends with what varies. Their hash here is `{prompts}`; every task pins it.
 """
+TOLD = f"""\
+`N`, `C` and `W` stand for numbers: `C` is a candidate's, `W` counts waits. There may be fewer calls or none,
+where the task ends before; "1 with `plans`" is one where the policy's `plans` is not 0. "Policies" are the
+named ones that may make the call. Plain samples that nothing may stop early are drawn up to
+{SAMPLES_A_CALL} a call. Seeds are 1000 times the policy's `seed`, plus what stands here; llama-server adds 1
+for each further completion of a call. Every call is cut to what is left of `token_budget`.
+"""
+READING = """\
+An arrow is what was issued together; brackets hold the calls it made. `execute:c0` runs candidate `c0` on the
+public examples, `check:b0` a brute-force program, which `enter` makes a candidate; `inputs` makes inputs, on
+which `probe` runs programs, and `cluster` groups these by what they gave; `score` is the Lens's; `select`
+chooses one.
+"""
+DRAWN_D = """\
+**When nothing passes and a spending rule chooses, in D** (by the priors for models that have none of their
+own, for a statement of {typical} characters and programs as long as the priors say):
+"""
+WEIGHED_D = """\
+What the rule went by (`atlas/spending.py`): how many passes of all public examples the next try of each way
+is expected to bring per 1,000 generated tokens. Of what is possible that which is worth most comes next
+(bold); a failure makes all of it worth less. Empty: not possible, as nothing has failed yet or the policy
+allows no further one. At `select` there is a program, and nothing is worth the policy's `price` any
+more: {price:g} per 1,000 tokens. The task ends, too, as soon as a program passes, and at the deadline or
+where `token_budget` pays for nothing further.
+"""
+DRAWN = {
+    "the Lens has weights for the model, in C": (
+        C,
+        "Programs are scored as they are drawn, and all are drawn before one is run: lowest energy first "
+        "(here as drawn, as the tour has no real weights) until one passes. Without weights C is B.",
+    ),
+    "the Lens has weights for the model, in E": (
+        E,
+        "Under a spending rule each program is run as it is drawn, since that decides what comes next, and "
+        "scored after it. No energy ends drawing: energies order runs (C) and choose among equals.",
+    ),
+    "programs agree, in blend-asc (adaptive k)": (
+        BLEND_ASC,
+        "As many are drawn at first as the rule needs at least, then one at a time. Each is run, and "
+        "compared where programs differ. Drawing ends once the rule finds the votes for the leading answer "
+        "to be enough (`atlas/stopping.py`), or at `k` or the end of `token_budget`.",
+    ),
+}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One kind of call as it was seen: its name with N for numbers, and what it was asked with."""
+class Made:
+    """A call that was made: the numbers in its name by their letters, and the event."""
 
-    name: str
-    temperatures: frozenset[str]
-    tokens: frozenset[str]
-    seeds: tuple[int, ...]
-    grammar: bool
+    numbers: Mapping[str, int]
+    event: ModelCallFinished
 
 
 def markdown() -> str:
     """Return the whole document.
 
     Raises:
-        LookupError: a kind of call was made that `CALLS` does not name, or one that it names never was.
+        LookupError: what `CALLS` says is not what the tours did, or they did too little to tell.
     """
-    tours = {name: asyncio.run(_tour(name, policy)) for name, policy in TOURS.items()}
-    rows = {row.name: row for row in _rows([event for events in tours.values() for event in events])}
-    if rows.keys() != CALLS.keys():
-        raise LookupError(f"calls made and calls named differ: {sorted(rows.keys() ^ CALLS.keys())}")
-    sections = [INTRODUCTION.format(prompts=PROMPTS_SHA256[:12]), "## Every call to the model", _table(rows)]
-    sections += ["## As it runs"]
-    sections += [f"**When {name}:**\n\n{_drawn(events)}" for name, events in tours.items()]
+    tours = {name: tour.events() for name, tour in MEASURED.items()}
+    check([(tour.policy, tours[name]) for name, tour in MEASURED.items()])
+    for policy in POLICIES.values():
+        within([(tour.policy, tour.events()) for tour in of_policy(policy)])
+    sections = [INTRODUCTION.format(prompts=PROMPTS_SHA256[:12]), "## Every call to the model"]
+    sections += [_table(calls_made(list(tours.values()))), TOLD, "## As it runs", READING]
+    sections += [f"**When {name}:**\n\n{drawn(events)}" for name, events in tours.items()]
+    sections += _named()
     sections += ["## What policies spend", _policies()]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def _table(rows: dict[str, Row]) -> str:
-    lines = ["| step | call | calls a task | temperature | tokens at most | seed | JSON grammar |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for name, (step, calls) in CALLS.items():
-        row = rows[name]
-        seed = f"+ {min(row.seeds)}" + (" ..." if len(row.seeds) > 1 else "")
+def kind(call: str) -> tuple[str, dict[str, int]]:
+    """Return which of `CALLS` a call is, and the numbers in its name.
+
+    Raises:
+        LookupError: it is none of them.
+    """
+    for name in CALLS:
+        if found := re.fullmatch(re.sub("[NCW]", r"(?P<\g<0>>[0-9]+)", name), call):
+            return name, {letter: int(number) for letter, number in found.groupdict().items()}
+    raise LookupError(f"a call was made that is not named: {call}")
+
+
+def most(counted: str, policy: Policy) -> int:
+    """Return how many calls a policy may make where they are counted so: see `CALLS`."""
+    product, _, condition = counted.partition(" with ")
+    factors = [1 if factor == "1" else int(getattr(policy, factor)) for factor in product.split(" × ")]
+    return prod(factors) if not condition or getattr(policy, condition) else 0
+
+
+def within(tours: Sequence[tuple[Policy, Sequence[AnyEvent]]]) -> set[str]:
+    """Return of which calls some tour made as many as `CALLS` allows.
+
+    Raises:
+        LookupError: a tour made more.
+    """
+    full = set()
+    for policy, events in tours:
+        for name, made in calls_made([events]).items():
+            allowed = most(CALLS[name][1], policy)
+            if len(made) > allowed:
+                raise LookupError(f"{name}: {len(made)} calls, not {allowed} at most (policy {policy.name})")
+            full |= {name} if len(made) == allowed else set()
+    return full
+
+
+def check(tours: Sequence[tuple[Policy, Sequence[AnyEvent]]]) -> None:
+    """Check that no tour made more calls than `CALLS` says, and that some made as many of each.
+
+    Raises:
+        LookupError: it is not so.
+    """
+    if never := sorted(CALLS.keys() - within(tours)):
+        raise LookupError(f"no tour made as many calls as are said to be made at most: {never}")
+
+
+def calls_made(tours: Sequence[Sequence[AnyEvent]]) -> dict[str, list[Made]]:
+    """Return the calls of some tasks by kind. Of an answer W is the number of waits before it."""
+    made: dict[str, list[Made]] = {}
+    for events in tours:
+        calls = [event for event in events if isinstance(event, ModelCallFinished)]
+        waited = Counter(call.call.partition("/wait:")[0] for call in calls if "/wait:" in call.call)
+        for call in calls:
+            name, numbers = kind(call.call)
+            if name.endswith("/answer"):
+                numbers["W"] = waited[call.call.removesuffix("/answer")]
+            made.setdefault(name, []).append(Made(numbers, call))
+    return made
+
+
+def seed(made: Sequence[Made]) -> str:
+    """Return the seed of a kind of call, less what the policy's own makes of it, as a sum over its letters.
+
+    Raises:
+        LookupError: it is no such sum, or a letter had one value only, so that nothing tells.
+    """
+    letters = [letter for letter in "NCW" if letter in made[0].numbers]
+    if "C" in letters and "N" in letters:
+        letters.remove("N")  # the first candidate of the command that C is drawn by
+    matrix = np.array([[1, *(each.numbers[letter] for letter in letters)] for each in made])
+    seeds = np.array([each.event.sampling.seed - 1000 * SEED for each in made])
+    factors = np.rint(np.linalg.lstsq(matrix, seeds, rcond=None)[0]).astype(int)
+    if np.linalg.matrix_rank(matrix) <= len(letters) or (matrix @ factors != seeds).any():
+        raise LookupError(f"{made[0].event.call}: its seeds {sorted(set(seeds))} do not follow from its name")
+    terms = [f"{factor} × {letter}" for letter, factor in zip(letters, factors[1:], strict=True) if factor]
+    start = [str(factors[0])] if factors[0] or not terms else []
+    return " + ".join(start + [term.removeprefix("1 × ") for term in terms])
+
+
+def _table(calls: Mapping[str, Sequence[Made]]) -> str:
+    lines = [
+        "| step | call | at most, a task | policies | temperature | tokens at most | seed | JSON grammar |"
+    ]
+    lines += ["|---" * 8 + "|"]
+    for name, (step, counted) in CALLS.items():
+        made = calls[name]
+        sampled = [each.event.sampling for each in made]
         cells = [
             step,
             f"`{name}`",
-            calls,
-            " or ".join(sorted(row.temperatures)),
-            " or ".join(sorted(row.tokens)),
+            re.sub(r"\b(?!with\b)[a-z_]+", r"`\g<0>`", counted),
+            _making(counted),
+            " or ".join(sorted({_field(FIELDS, sampling.temperature) for sampling in sampled})),
+            " or ".join(sorted({_field(TOKENS, sampling.max_tokens) for sampling in sampled})),
+            seed(made),
+            "yes" if any(each.event.schema_sha256 for each in made) else "",
         ]
-        lines.append(f"| {' | '.join([*cells, seed, 'yes' if row.grammar else ''])} |")
-    told = (
-        "Seeds are 1000 times the policy's, plus what stands here; llama-server adds 1 for each further\n"
-        "completion of a call. Every call is cut to what is left of `token_budget`."
-    )
-    return "\n".join(lines) + f"\n\n{told}"
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _rows(events: list[AnyEvent]) -> Iterator[Row]:
-    calls: dict[str, list[ModelCallFinished]] = {}
-    for event in events:
-        if isinstance(event, ModelCallFinished):
-            calls.setdefault(re.sub(r"\d+", "N", event.call), []).append(event)
-    for name, made in calls.items():
-        yield Row(
-            name,
-            frozenset(_field(FIELDS, call.sampling.temperature) for call in made),
-            frozenset(_field(TOKENS, call.sampling.max_tokens) for call in made),
-            tuple(sorted(call.sampling.seed for call in made)),
-            any(call.schema_sha256 for call in made),
-        )
+def _making(counted: str) -> str:
+    making = [name for name, policy in POLICIES.items() if most(counted, policy)]
+    return "all" if len(making) == len(POLICIES) else ", ".join(making) or "none named"
+
+
+def _named() -> list[str]:
+    """The sections on tasks of named policies."""
+    weighing = D.events()
+    price = D.policy.spending.price if D.policy.spending else 0.0
+    told = WEIGHED_D.format(price=1000 * price)
+    sections = [DRAWN_D.format(typical=TYPICAL), drawn(weighing), told, weighed(weighing)]
+    for name, (tour, said) in DRAWN.items():
+        events = tour.events()
+        sections += [f"**When {name}:**", drawn(events), textwrap.fill(said, 110)]
+    return sections
 
 
 def _field(fields: dict[str, float] | dict[str, int], value: float) -> str:
     named = {number: f"`{name}`" for name, number in fields.items()} | {1005: "`input_tokens` / 3"}
     near = [name for number, name in named.items() if number - 40 <= value <= number and value > 2]
     return named.get(value) or (near[0] if near else f"{value:g}")
-
-
-def _drawn(events: list[AnyEvent]) -> str:
-    issued = [" + ".join(e.ids) for e in events if isinstance(e, CommandsIssued)]
-    return "```\nsubmitted\n" + "\n".join(f"  → {line}" for line in issued) + f"\n{_end(events)}\n```"
-
-
-def _end(events: list[AnyEvent]) -> str:
-    end = events[-1]
-    return f"decided: {end.candidate}" if isinstance(end, TaskDecided) else end.type
 
 
 def _policies() -> str:
@@ -190,52 +267,3 @@ def _policies() -> str:
         cells.append(policy.adaptive.kind if policy.adaptive else "")
         lines.append(f"| {policy.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-async def _tour(name: str, policy: Policy) -> list[AnyEvent]:
-    thinks = policy.thinking_tokens > 0
-    submitted = TaskSubmitted(
-        problem=Problem(
-            statement="Double the number.",
-            examples=(Example(input="2", output="4"), Example(input="3", output="6")),
-        ),
-        policy=policy,
-        pins=Pins(pipeline="1", prompts_sha256="0" * 64, model="scripted", thinks=thinks),
-        deadline_s=600,
-    )
-    model = FakeModelServer(_Model(right=name != "nothing passes"), tags=USUAL_TAGS if thinks else None)
-    return (await solve(submitted, model, FakeExecutor(_run)))[1]
-
-
-class _Model:
-    """Says something usable to every kind of call; its programs are all different."""
-
-    def __init__(self, *, right: bool) -> None:
-        self.right, self.programs = right, 0
-
-    def __call__(self, request: CompletionRequest) -> str:
-        schema = request.json_schema
-        if schema is None:
-            if request.prompt.endswith((USUAL_TAGS.opening, USUAL_TAGS.opening + "\n", "Wait")):
-                return f"so{USUAL_TAGS.closing}"
-            self.programs += 1
-            if "by brute force" in request.prompt:  # these agree with each other
-                return f"```python\ninput()  #{self.programs}\n# 0\n```"
-            return f"```python\n{'input()' if self.right else 'wrong'}  # {self.programs}\n```"
-        properties = schema.get("properties", {})
-        if "inputs" in properties:
-            return json.dumps({"inputs": ["5", "7"]})
-        if "category" in properties:
-            return json.dumps({"category": "partial_correct", "cause": "it is", "constraints": ["mend it"]})
-        if not properties:
-            return '"A"'
-        taken = "which are taken" in request.prompt
-        return plan_answer(schema, request.prompt, ["another"] if taken else ["one"] * 2 + ["another"])
-
-
-def _run(code: str, text: str) -> Run:
-    if not code.startswith("input()"):
-        return Run(status=RunStatus.RUNTIME_ERROR, error="NameError")
-    right = text.strip() in {"2", "3"}
-    number = code.rpartition("# ")[2].strip()
-    return Run(status=RunStatus.OK, output=str(int(text) * 2) if right else number)
