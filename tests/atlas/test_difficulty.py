@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from histories import SAMPLING, USAGE, submission
+from histories import SAMPLING, USAGE, WEIGHED, submission
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -161,6 +161,27 @@ def test_tiers_that_mean_nothing_are_refused(values: dict[str, Any]) -> None:
         Policy.model_validate(
             {"name": "p", "thinking_tokens": 2048, "thinking_tiers": TIERS, **values},
         )
+
+
+def test_the_named_policy_goes_by_examples_and_confidence_also_where_the_model_has_weights() -> None:
+    state = ran(
+        drawn(begun(weights="w", **TIERED.model_dump(exclude_defaults=True)), 0, HALF_SURE), 0, WRONG, WRONG
+    )
+    assert {c.id for c in decide(state)} == {"plans"}, "nothing is scored"
+    assert difficulty(state) == pytest.approx(0.75)
+
+
+def test_with_the_lens_examples_are_known_in_time_only_under_a_spending_rule() -> None:
+    values: dict[str, Any] = {"weights": "w", "extras": (Part.LENS,)}
+    assert {c.id for c in decide(drawn(begun(**values), 0))} == {"score:c0"}, "it is run after all are drawn"
+    state = drawn(begun(**values, spending=WEIGHED), 0, HALF_SURE)
+    assert {c.id for c in decide(state)} == {"execute:c0"}
+    state = ran(state, 0, WRONG, WRONG)
+    assert {c.id for c in decide(state)} == {"score:c0"}
+    event = CandidateScored(
+        command="score:c0", candidate="c0", energy=Energy(value=1.0, weights="w"), difficulty=0.9
+    )
+    assert difficulty(advance(state, [event]).state) == pytest.approx((1 + 0.5 + 0.9) / 3)
 
 
 def test_the_named_policy_is_b_with_tiers() -> None:
