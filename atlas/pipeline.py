@@ -219,7 +219,7 @@ def _spends_on(state: TaskState) -> ArmName | None:
         return "plan"  # most of what it costs is spent
     harder = hardness(spending.length, len(state.task.problem.statement))
     price = spending.price if programs(state) else 0.0
-    return best(spending, tries(state), _possible(state), harder, price)
+    return best(spending, tries(state), possible(state), harder, price)
 
 
 def _comes_next(state: TaskState, arm: ArmName) -> bool:
@@ -231,19 +231,19 @@ def _comes_next(state: TaskState, arm: ArmName) -> bool:
 def _not_worth_it(state: TaskState) -> bool:
     """Whether something could be done, and nothing of it is worth the price of the policy's spending rule."""
     refused = state.task.spending is not None and _spends_on(state) is None
-    return refused and bool(_possible(state))
+    return refused and bool(possible(state))
 
 
-def _possible(state: TaskState) -> list[ArmName]:
-    """What could be spent on next."""
+def possible(state: TaskState) -> list[ArmName]:
+    """Return the ways of spending that the rule chooses among: those that could come next."""
     following = next_generation(state)
-    possible: dict[ArmName, bool] = {
+    can_be: dict[ArmName, bool] = {
         "sample": following is not None,
         "plan": plans_are_weighed(state) and following is not None and _plannable(state),
         "brute_force": _brute_forcible(state),
         "repair": bool(_repairs(state)),
     }
-    return [arm for arm, can in possible.items() if can]
+    return [arm for arm, can in can_be.items() if can]
 
 
 def _ranked(state: TaskState) -> bool:

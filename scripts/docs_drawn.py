@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from atlas.events import AnyEvent, CommandsIssued, ModelCallFinished, TaskDecided
-from atlas.pipeline import _possible  # what the brain itself weighs, for the page to weigh the same
+from atlas.pipeline import possible
 from atlas.policy import Arm
 from atlas.spending import ARMS, ArmName, hardness, tries, value
 from atlas.state import TaskState, apply
@@ -56,7 +56,7 @@ def worths(state: TaskState) -> dict[ArmName, float]:
         prior: Arm = getattr(spending, arm)
         return value(prior, done[arm], spending.shared * (every - len(done[arm])), harder)
 
-    return {arm: worth(arm) for arm in _possible(state)}
+    return {arm: worth(arm) for arm in possible(state)}
 
 
 def _choices(events: Sequence[AnyEvent]) -> Iterator[tuple[TaskState, str]]:
