@@ -13,7 +13,12 @@ FIRST_ROUND = "write:0"
 def tokens_left(state: TaskState) -> int | None:
     """Return how many tokens the task may still generate, or None where its policy sets no budget."""
     budget = state.task.policy.token_budget
-    return max(0, budget - state.usage.tokens_out) if budget else None
+    return max(0, budget - tokens_spent(state)) if budget else None
+
+
+def tokens_spent(state: TaskState) -> int:
+    """Return how many tokens the task has generated, in recorded calls and in those that failed a command."""
+    return state.usage.tokens_out + sum(failed.lost_tokens for failed in state.failures.values())
 
 
 def kept(state: TaskState) -> int:
@@ -36,9 +41,10 @@ def spendable(state: TaskState, command: str) -> int | None:
 
 
 def refinement_seconds_left(state: TaskState) -> float:
-    """Return how many seconds of the model the policy's refinements may still take, by what is recorded."""
+    """Return how many seconds of the model the policy's refinements may still take, by what is journalled."""
     took = sum(c.server_s for c in state.calls.values() if (c.command or "").startswith("refine:"))
-    return max(0.0, state.task.policy.refinement_seconds - took)
+    lost = sum(failed.lost_s for name, failed in state.failures.items() if name.startswith("refine:"))
+    return max(0.0, state.task.policy.refinement_seconds - took - lost)
 
 
 def may_write(state: TaskState, command: str, completions: int) -> bool:

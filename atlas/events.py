@@ -90,11 +90,17 @@ class CommandsRevoked(Event):
 
 
 class CommandFailed(Event):
-    """A command has no result: bad model output, a refused call, an error in a handler, or a poison pill."""
+    """A command has no result: bad model output, a refused call, an error in a handler, or a poison pill.
+
+    `lost_tokens` and `lost_s` (by the worker's clock): what a model call took that failed it, a timeout say,
+    and that no ModelCallFinished tells of.
+    """
 
     type: Literal["CommandFailed"] = "CommandFailed"
     reason: Literal["bad_output", "refused", "handler_error", "poisoned"]
     detail: str = Field(default="", max_length=2_000)
+    lost_tokens: int = Field(default=0, ge=0)
+    lost_s: float = Field(default=0.0, ge=0)
 
     @property
     def infrastructure(self) -> bool:

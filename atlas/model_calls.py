@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 from prometheus_client import Counter
 
@@ -56,9 +57,13 @@ async def call(
     # The worker cancels the call at the task's deadline; this ends it if nobody is left to do so.
     timeout_s = request.timeout_s or context.state.task.deadline_s
     where = {"task": context.task, "server": context.state.server}
+    begun = time.monotonic()
     try:
         result = await server.complete(request.model_copy(update={**where, "timeout_s": timeout_s}), count)
-    except ModelServerError:
+    except ModelServerError as error:
+        if not error.retryable:  # it will not be made again: the command's failure says what it took
+            context.lost_tokens += context.tokens_in_flight
+            context.lost_s += time.monotonic() - begun
         await context.lose_tokens()
         raise
     schema = json.dumps(request.json_schema, sort_keys=True) if request.json_schema else None

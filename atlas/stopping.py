@@ -38,6 +38,7 @@ from functools import lru_cache
 
 from scipy.special import betainc, betaln
 
+from atlas.budget import tokens_spent
 from atlas.comparing import agreed, distinct
 from atlas.contracts import Candidate
 from atlas.evidence import Stop
@@ -119,7 +120,7 @@ def evidence(groups: Iterable[Sequence[Candidate]]) -> list[float]:
 def spent(state: TaskState) -> float:
     """Return the share of the task's samples or tokens that is used up, whichever is more, in [0, 1]."""
     policy = state.task.policy
-    tokens = state.usage.tokens_out / policy.token_budget if policy.token_budget else 0.0
+    tokens = tokens_spent(state) / policy.token_budget if policy.token_budget else 0.0
     return min(1.0, max(len(state.candidates) / policy.k, tokens))
 
 

@@ -15,6 +15,7 @@ import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
@@ -47,6 +48,7 @@ SECONDS = Histogram(
 class Context:
     """What a handler may know and do: its command, the task's state, and recording model calls.
 
+    `lost_tokens` and `lost_s` are of its calls that failed for good; see `CommandFailed`.
     Without a journal (a direct REST call) events are only folded into `state`.
     """
 
@@ -55,6 +57,8 @@ class Context:
     state: TaskState
     journal: Journal | None = None
     tokens_in_flight: int = 0
+    lost_tokens: int = 0
+    lost_s: float = 0.0
 
     async def record(self, event: AnyEvent, once: str) -> TaskState:
         """Append an event that does not answer the command, and return the state after it.
@@ -247,21 +251,32 @@ class Worker:
                     raise TypeError("the handler did not answer its command")
                 return events
             except BadOutput as error:
-                return [CommandFailed(command=command, reason="bad_output", detail=_detail(error))]
+                return [_failed(context, "bad_output", error)]
             except BadInput as error:
-                return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
+                return [_failed(context, "refused", error)]
             except InfrastructureError as error:
                 if not error.retryable:
-                    return [CommandFailed(command=command, reason="refused", detail=_detail(error))]
+                    return [_failed(context, "refused", error)]
                 log.warning("%s: %s waits: %s", context.task, command, error)
             except RedisError:
                 raise
             except Exception as error:
                 log.exception("%s: %s failed", context.task, command)
-                detail = _detail(f"{type(error).__name__}: {error}")
-                return [CommandFailed(command=command, reason="handler_error", detail=detail)]
+                return [_failed(context, "handler_error", f"{type(error).__name__}: {error}")]
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF_CAP_S)
+
+
+def _failed(
+    context: Context, reason: Literal["bad_output", "refused", "handler_error"], error: object
+) -> CommandFailed:
+    return CommandFailed(
+        command=context.command.id,
+        reason=reason,
+        detail=_detail(error),
+        lost_tokens=context.lost_tokens,
+        lost_s=context.lost_s,
+    )
 
 
 def _detail(error: object) -> str:

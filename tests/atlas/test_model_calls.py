@@ -102,14 +102,18 @@ async def test_tokens_of_an_attempt_that_broke_off_are_counted_as_late(bench: Be
     state = await bench.until(lambda s: s.candidates)
     assert state.usage.tokens_out == 3
     assert await bench.journal.late_tokens("t") == 4
+    assert not state.failures
 
 
-async def test_tokens_of_a_call_that_was_given_up_are_counted_as_late(bench: Bench) -> None:
+async def test_tokens_of_a_call_that_was_given_up_are_counted_as_late_and_journalled(bench: Bench) -> None:
     bench.start(solver(BreaksOff(lambda: ModelServerError("at its timeout", retryable=False))))
     await bench.journal.submit("t", submission(A))
     state = await bench.until(lambda s: s.failures)
     assert state.usage.tokens_out == 0
     assert await bench.journal.late_tokens("t") == 4
+    (failed,) = state.failures.values()
+    assert failed.lost_tokens == 4
+    assert failed.lost_s > 0
 
 
 async def test_tokens_are_counted_for_the_metrics_once_a_call() -> None:

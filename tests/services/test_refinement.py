@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -23,13 +24,16 @@ from atlas.contracts import (
     Verdict,
 )
 from atlas.errors import BadOutput, BudgetSpent, CallTimeout
-from atlas.events import CandidateGenerated, Pins, TaskSubmitted
+from atlas.events import AnyEvent, CandidateGenerated, CommandFailed, Pins, TaskSubmitted
+from atlas.executor import Run, RunStatus
+from atlas.executor_fake import FakeExecutor
 from atlas.llama import CompletionRequest, CompletionResult, OnTokens
 from atlas.llama_fake import FakeModelServer
 from atlas.policy import Policy
 from atlas.worker import Context, direct
 from services.repair.refinement import SCHEMA, refine
 from services.repair.worker import handler
+from tests.support.in_memory import solve
 
 PROGRAMS = {"c0": "print(int(input()) + 1)\n", "c1": "print(int(input()) ** 2)\n"}
 MENDED = "```python\nprint(int(input()) * 2)\n```"
@@ -168,3 +172,51 @@ async def test_its_seconds_are_enforced_within_an_iteration(seconds: float, made
             await refine(at_work, server, COMMAND)
     assert list(at_work.state.calls) == [f"refine:0/{name}" for name in made]
     assert server.requests[0].timeout_s == seconds
+
+
+class GivesUp(FakeModelServer):
+    """Draws three tokens of each analysis and gives the call up, after `patience_s` if not before."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(lambda _: "```python\nprint(0)\n```")
+        self.patience_s = patience_s
+
+    async def complete(
+        self, request: CompletionRequest, on_tokens: OnTokens | None = None
+    ) -> CompletionResult:
+        if request.json_schema is None:
+            return await super().complete(request, on_tokens)
+        self.requests.append(request)
+        assert on_tokens
+        assert request.timeout_s
+        on_tokens(3)
+        await asyncio.sleep(min(self.patience_s, request.timeout_s))
+        raise CallTimeout("given up")
+
+
+async def refined(server: GivesUp, **policy: float) -> tuple[list[float], list[CommandFailed]]:
+    """The seconds that each analysis of a task was given, and the failures of its refinements."""
+    pins = Pins(pipeline="1", prompts_sha256="0" * 64, model="fake")
+    spend = Policy.model_validate({"name": "p", "refinements": 3, **policy})
+    submitted = TaskSubmitted(problem=PROBLEM, policy=spend, pins=pins, deadline_s=60)
+    wrong = FakeExecutor(lambda _, __: Run(status=RunStatus.OK, output="0"))
+    events: list[AnyEvent]
+    _, events = await solve(submitted, server, wrong)
+    given = [asked.timeout_s for asked in server.requests if asked.json_schema]
+    return [left for left in given if left], [e for e in events if isinstance(e, CommandFailed)]
+
+
+async def test_iterations_that_time_out_share_one_limit() -> None:
+    given, failed = await refined(GivesUp(0.1), refinement_seconds=30)
+    first, second, _ = (each.lost_s for each in failed)
+    assert given == pytest.approx([30, 30 - first, 30 - first - second]), "only the rest"
+    assert min(first, second) >= 0.1
+    given, failed = await refined(GivesUp(60), refinement_seconds=0.2)
+    assert (given, len(failed)) == ([0.2], 1), "the first took all of it"
+
+
+async def test_tokens_of_iterations_that_time_out_are_of_the_tasks_budget() -> None:
+    budget = 2 * LEAST_TOKENS + 5
+    given, failed = await refined(GivesUp(0), token_budget=budget)
+    assert [each.lost_tokens for each in failed] == [3]
+    assert len(given) == 1, "the sample's three and those leave too few for another"
