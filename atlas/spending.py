@@ -70,9 +70,20 @@ def best(
 ) -> ArmName | None:
     """Return the arm of those that are possible whose next try is worth most, given the task's failed tries.
 
-    None where none is possible or worth the price. Without a prior of plans their tries are samples like
-    others, and without one of brute-force programs, which then come before repairs, theirs are repairs.
-    `harder`: see `hardness`.
+    None where none is possible or worth the price. `harder`: see `hardness`.
+    """
+    worth = worths(spending, done, among, harder)
+    worthwhile = [arm for arm in ARMS if arm in worth and worth[arm] >= price]
+    return max(worthwhile, key=lambda arm: worth[arm], default=None)
+
+
+def worths(
+    spending: Spending, done: Tries, among: Collection[ArmName], harder: float = 1.0
+) -> dict[ArmName, float]:
+    """Return what the next try of each possible arm is worth, given the task's failed tries: see `value`.
+
+    Without a prior of plans their tries are samples like others, and without one of brute-force programs,
+    which then come before repairs, theirs are repairs.
     """
     priors: dict[ArmName, Arm] = {"sample": spending.sample, "repair": spending.repair}
     if spending.plan is None:
@@ -84,12 +95,11 @@ def best(
     else:
         priors["brute_force"] = spending.brute_force
     every = sum(map(len, done.values()))
-
-    def worth(arm: ArmName) -> float:
-        return value(priors[arm], done[arm], spending.shared * (every - len(done[arm])), harder)
-
-    worthwhile = [arm for arm in ARMS if arm in priors and arm in among and worth(arm) >= price]
-    return max(worthwhile, key=worth, default=None)
+    return {
+        arm: value(prior, done[arm], spending.shared * (every - len(done[arm])), harder)
+        for arm, prior in priors.items()
+        if arm in among
+    }
 
 
 def hardness(length: float, characters: int) -> float:

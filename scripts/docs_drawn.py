@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from atlas.events import AnyEvent, CommandsIssued, ModelCallFinished, TaskDecided
 from atlas.pipeline import possible
-from atlas.policy import Arm
-from atlas.spending import ARMS, ArmName, hardness, tries, value
+from atlas.spending import ARMS, ArmName, hardness, tries, worths
 from atlas.state import TaskState, apply
 
 # The commands that carry out an arm, by how their ids begin.
@@ -35,7 +34,7 @@ def weighed(events: Sequence[AnyEvent]) -> str:
     """Return the spending rule's choices in a task: what each way was worth, and what came next."""
     rows = [f"| next | {' | '.join(ARMS)} |", "|---" * (len(ARMS) + 1) + "|"]
     for state, command in _choices(events):
-        worth = worths(state)
+        worth = _worths(state)
         chosen = ARM_OF.get(command.partition(":")[0])
         cells = [f"{1000 * worth[arm]:.3f}" if arm in worth else "" for arm in ARMS]
         marked = [f"**{cell}**" if arm == chosen else cell for arm, cell in zip(ARMS, cells, strict=True)]
@@ -43,20 +42,12 @@ def weighed(events: Sequence[AnyEvent]) -> str:
     return "\n".join(rows)
 
 
-def worths(state: TaskState) -> dict[ArmName, float]:
-    """Return what the next try of each way that is possible is worth: its chance for a token it takes."""
+def _worths(state: TaskState) -> dict[ArmName, float]:
     spending = state.task.spending
     if spending is None:
         return {}
-    done = tries(state)
-    every = sum(map(len, done.values()))
     harder = hardness(spending.length, len(state.task.problem.statement))
-
-    def worth(arm: ArmName) -> float:
-        prior: Arm = getattr(spending, arm)
-        return value(prior, done[arm], spending.shared * (every - len(done[arm])), harder)
-
-    return {arm: worth(arm) for arm in possible(state)}
+    return worths(spending, tries(state), possible(state), harder)
 
 
 def _choices(events: Sequence[AnyEvent]) -> Iterator[tuple[TaskState, str]]:
