@@ -1,4 +1,4 @@
-"""The one place that takes a program out of a model's answer."""
+"""The one place that takes a program out of a model's answer, and says when two programs are the same."""
 
 from __future__ import annotations
 
@@ -125,6 +125,18 @@ def _dedented(code: str, indent: str) -> str:
     if not indent or any(line.strip() and not line.startswith(indent) for line in lines):
         return code
     return "".join(line[len(indent) :] if line.strip() else "\n" for line in lines)
+
+
+def structure(code: str) -> str:
+    """Return what a program is apart from its comments, blank lines and formatting: equal where all else is.
+
+    Its text, where it has no syntax tree or none that can be written down.
+    """
+    tree = syntax_tree(code)
+    try:
+        return ast.dump(tree) if tree else code
+    except (ValueError, RecursionError):  # an integer of too many digits to be shown, or too deep a tree
+        return code
 
 
 def syntax_tree(code: str) -> ast.Module | None:

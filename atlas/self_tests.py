@@ -29,6 +29,7 @@ from atlas.commands import (
 )
 from atlas.comparing import CALLS_A_ROUND
 from atlas.contracts import Candidate
+from atlas.extract import structure
 from atlas.state import TaskState
 
 WRITE = "brute_force"
@@ -77,13 +78,16 @@ def last_resort(state: TaskState) -> list[AnyCommand]:
 
 
 def references(state: TaskState) -> dict[str, str]:
-    """Return the brute-force programs that pass every public example, by name; of equal ones the first."""
-    found: dict[str, str] = {}
+    """Return the brute-force programs that pass every public example, by name; of equal ones the first.
+
+    A program that another only formats or comments otherwise would agree with it on anything.
+    """
+    first: dict[str, tuple[str, str]] = {}
     for name, code in state.brute_forces.items():
         checked = state.brute_force_checks.get(name)
-        if checked is not None and checked.all_passed and code not in found.values():
-            found[name] = code
-    return found
+        if checked is not None and checked.all_passed:
+            first.setdefault(structure(code), (name, code))
+    return dict(first.values())
 
 
 def _inputs(state: TaskState) -> list[AnyCommand]:

@@ -155,7 +155,7 @@ class _Model:
         comment = "# " + "- " * round(arm.tokens - 8) if arm else ""
         first = "input()" if (self.tour.slow_right if slow else self.tour.right) else "wrong"
         given = "0" if slow or self.tour.alike else str(self.programs)
-        return f"```python\n{first}\n{comment}\n#{self.programs}\n# {given}\n```"
+        return f"```python\n{first}\n{self.programs}\n{comment}\n# {given}\n```"
 
 
 def _run(code: str, text: str) -> Run:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from atlas.contracts import Candidate, Contract, Example, Execution, SelfTest, Verdict
 from atlas.errors import BadOutput
 from atlas.events import CandidateGenerated
+from atlas.extract import structure
 from atlas.state import TaskState
 
 SHOWN_FAILURES = 2
@@ -53,8 +54,11 @@ def proposal(state: TaskState, command: str, made: Candidate) -> CandidateGenera
     """Return the answer to a command of repair.
 
     Raises:
-        BadOutput: if the program was tried before.
+        BadOutput: if the program was tried before, as a candidate or a brute-force program, be it with other
+            comments or formatting.
     """
-    if made.code is not None and made.code in {c.code for c in state.candidates.values()}:
+    tried = [*(c.code for c in state.candidates.values()), *state.brute_forces.values()]
+    known = {structure(code) for code in tried if code is not None}
+    if made.code is not None and structure(made.code) in known:
         raise BadOutput("the answer is a program that was tried before")
     return CandidateGenerated(command=command, candidate=made)

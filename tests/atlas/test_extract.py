@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from atlas.extract import program
+from atlas.extract import program, structure
 
 READS = "n = int(input())\nprint(n * 2)\n"
 SOLVE = "def solve(n):\n    return n * 2\n"
@@ -252,3 +252,34 @@ def test_any_depth_of_list_is_dedented(depth: int) -> None:
     pad = " " * depth
     block = "".join(f"{pad}{line}\n" for line in fenced(dedent(READS)).splitlines())
     assert program(f"- so:\n{block}") == READS
+
+
+LINES = ("n = int(input())", "if n > 1:\n    print(n * 2)", 'print("# no comment")', "print((n, 0x10), 'a')")
+
+
+@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=4), st.data())
+def test_comments_blank_lines_and_formatting_make_no_other_program(
+    lines: list[str], data: st.DataObject
+) -> None:
+    between = st.sampled_from(["\n", "\n\n\n", "  # a comment\n", "\n# one more\n", "\n    # indented\n"])
+    dressed = (
+        "".join(line + data.draw(between) for line in lines).replace("'a'", '"a"').replace("(n, ", "(n,")
+    )
+    assert structure(dressed) == structure("\n".join(lines))
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=4), st.lists(st.sampled_from(LINES), max_size=4))
+def test_other_statements_make_another_program(one: list[str], other: list[str]) -> None:
+    assert (structure("\n".join(one)) == structure("\n".join(other))) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("if x:", id="no syntax tree"),
+        pytest.param("x = 1" + " + 1" * 2000, id="too deep to be written down"),
+        pytest.param("x = 0x" + "f" * 5000, id="an integer of too many digits"),
+    ],
+)
+def test_what_has_no_syntax_tree_to_be_shown_is_compared_as_it_is_written(text: str) -> None:
+    assert structure(text) == text

@@ -128,11 +128,23 @@ async def test_an_analysis_that_is_not_whole_is_bad_output_and_no_program_is_ask
     assert len(server.requests) == 1
 
 
-async def test_a_program_that_was_tried_before_is_none() -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(PROGRAMS["c0"], id="to the letter"),
+        pytest.param(
+            "# Adds one.\n\nprint( int(input())+1 )  # done\n", id="but for comments and formatting"
+        ),
+        pytest.param("print(2 * int(input()))\n", id="a brute-force program"),
+        pytest.param("print(2*int(input()))  # slow\n", id="a brute-force program but for its form"),
+    ],
+)
+async def test_a_program_that_was_tried_before_is_none(code: str) -> None:
     def again(request: CompletionRequest) -> str:
-        return answers(request) if request.json_schema else f"```python\n{PROGRAMS['c0']}```"
+        return answers(request) if request.json_schema else f"```python\n{code}```"
 
     made = context()
+    made.state = replace(made.state, brute_forces={"b0": "print(2 * int(input()))\n"})
     with pytest.raises(BadOutput, match="tried before"):
         await refine(made, FakeModelServer(again), COMMAND)
     assert list(made.state.calls) == ["refine:0/analysis", "refine:0/code"]

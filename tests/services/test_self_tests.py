@@ -45,6 +45,10 @@ FUNCTION = Problem(
 )
 
 
+def code(word: str) -> str:
+    return f"def double(x): return x\ninput({word!r})"
+
+
 class Model:
     """Candidates are wrong; brute-force programs are the ones given, in turn."""
 
@@ -64,13 +68,9 @@ class Model:
         return f"```python\n{code(f'wrong {len(self.asked)}')}\n```"
 
 
-def code(word: str) -> str:
-    return f"def double(x): return x\ninput()  # {word}"
-
-
 def run(program: str, text: str) -> Run:
     """`right` doubles; `near` does up to 5; `other` doubles in other words; `slow` ends on small ones."""
-    word = program.rpartition("# ")[2].split()[0]
+    word = program.rpartition("input('")[2].partition("'")[0].split()[0]
     number = int(text)
     if word == "slow" and number > 100:
         return Run(status=RunStatus.TIME_LIMIT)
@@ -120,12 +120,16 @@ async def test_outputs_are_what_a_quorum_agrees_on_and_repair_sees_how_they_were
 @pytest.mark.parametrize(
     "brute",
     [
-        pytest.param(("right", "wrong", "wrong"), id="one program is one guess"),
-        pytest.param(("right", "right", "right"), id="equal programs are one"),
+        pytest.param((code("right"), code("wrong"), code("wrong")), id="one program is one guess"),
+        pytest.param((code("right"),) * 3, id="equal programs are one"),
+        pytest.param(
+            (code("right"), code("right") + "  # slowly", f"# Doubles.\n\n{code('right')}"),
+            id="comments and blank lines make no other program",
+        ),
     ],
 )
 async def test_without_a_quorum_no_inputs_are_paid_for(brute: tuple[str, ...]) -> None:
-    events, issued = await solved(Model(*map(code, brute)))
+    events, issued = await solved(Model(*brute))
     assert "repair:0" in issued
     assert not {"write:0", "inputs:0", "self_tests"} & set(issued)
     assert not [e for e in events if isinstance(e, SelfTestsMade)]

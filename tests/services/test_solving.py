@@ -54,7 +54,7 @@ class Scripted:
             return "It is wrong because of one thing."
         self.programs += 1
         program = RIGHT if self.programs == self.right else WRONG
-        return f"```python\n{program}\n# {self.programs}{' word' * self.padding}\n```"
+        return f"```python\n{program}\n{self.programs}  #{' word' * self.padding}\n```"
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
