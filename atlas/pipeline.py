@@ -32,7 +32,7 @@ from atlas.schedule import next_generation, plans_are_weighed, stops_early, unto
 from atlas.spending import ArmName, best, hardness, tries
 from atlas.state import TaskState, apply
 
-PIPELINE_VERSION = "8"
+PIPELINE_VERSION = "9"
 REFINED_TOGETHER = 3  # failing programs that one analysis sees
 
 
