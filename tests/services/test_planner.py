@@ -332,9 +332,14 @@ async def test_real_plans_are_whole_and_candidates_are_more_than_the_slots(llama
     server = LlamaClient(llama_url)
     policy = Policy(name="p", k=6, max_tokens=16)
     command = MakePlans(id="plans", n=2)
-    made = await make_plans(direct(submitted(policy), command), server, command)
+    context = direct(submitted(policy, statement="Double the number. " * 20), command)
+    made = await make_plans(context, server, command)
     assert 1 <= len(made.plans) <= 2
     assert all(plan.constraints and plan.data_structures and plan.steps for plan in made.plans)
+    asked = [call.choices[0].usage for name, call in context.state.calls.items() if "/plan:" in name]
+    assert len(asked) == len(made.plans)
+    for usage in asked:
+        assert 2 * usage.tokens_cached > usage.tokens_in, "the problem, which comes first, was read once"
     many = Generate(id="generate:0", first=0, n=6)
     candidates = [
         event.candidate for event in await generate(direct(submitted(policy), many), server, many, 4)
