@@ -66,7 +66,7 @@ def _flat(value: object) -> list[bytes]:
     return [str(value).encode()]
 
 
-# Samples; and plans, brute-force programs with their inputs, repairs and refinements.
+# Samples; and plans, brute-force programs and repairs. (No named policy asks the model for inputs.)
 @pytest.mark.parametrize("condition", ["full", "self-tests"])
 def test_hidden_tests_reach_nothing_that_solves(
     condition: str, tmp_path: Path, redis_url: str, llama_url: str, redis_server_url: str
